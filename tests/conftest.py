@@ -1,0 +1,62 @@
+"""Fixtures that more than one room needs, and how coroutine tests run.
+
+Fixtures of one subject live in a plug-in beside this file: every `tests/fix_*.py` is loaded. Tests run in random order.
+"""
+
+import asyncio
+import contextlib
+import inspect
+import os
+import socket
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = [f"tests.{file.stem}" for file in sorted(Path(__file__).parent.glob("fix_*.py"))]
+
+COROUTINE_S_MAX = 100
+_NAMES = (f"test_{os.getpid()}_{number}" for number in count())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """An `async def` test runs in an event loop of its own, and fails rather than hangs."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    asyncio.run(asyncio.wait_for(pyfuncitem.obj(**arguments), COROUTINE_S_MAX))
+    return True
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The libpq URI of a real PostgreSQL 18, started on first use. For a database of one's own ask for `database`."""
+    from adapters import postgres_server
+
+    data = tmp_path_factory.mktemp("postgres") / "data"
+    with postgres_server.running(data, postgres_server.FORGETFUL, keep=False) as uri:
+        yield uri
+
+
+@pytest.fixture
+def database(postgres: str) -> Iterator[str]:
+    """The libpq URI of an empty database that is this test's alone."""
+    import psycopg
+    from psycopg import conninfo, sql
+
+    name = next(_NAMES)
+    with psycopg.connect(postgres, autocommit=True) as server:
+        server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        yield conninfo.make_conninfo(postgres, dbname=name)
+        server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port of the loopback address that nobody listened on a moment ago."""
+    with contextlib.closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
