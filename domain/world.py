@@ -1,0 +1,247 @@
+"""The world: all that a decision may look at.
+
+It is a fold of the ledger's events and nothing else; only `Event.apply` and the ledger write it. Whoever needs more (lists, pages,
+history) asks a projection. What is archived is gone from here, so the world stays as small as the work in progress.
+
+What the house looks at is kept sorted, and whatever ends a thing removes it from there too: nothing stale is ever looked at.
+"""
+
+from bisect import bisect_left, insort
+from typing import Any, TypeVar
+
+from msgspec import Struct
+
+from domain import accounts
+from domain.accounts import Account, Asset, Entry
+from domain.ids import AccountId, AuditId, BatchId, JobId, LogId, PayoutId, TaskId, WorkerId, order, position
+from domain.parts import (
+    AssetInfo,
+    Audit,
+    Batch,
+    CheckClaim,
+    Deposit,
+    Draw,
+    Engine,
+    Job,
+    Payout,
+    Person,
+    Seat,
+    Share,
+    Task,
+    Worker,
+)
+from domain.policy import Policy
+from domain.units import Units
+
+T = TypeVar("T", bound=tuple[Any, ...] | int)
+
+
+class World(Struct):
+    log: LogId = LogId("")
+    home: str = ""
+    pos: int = 0
+    """Of the event that is being applied, or the last one that was."""
+    at_us: int = 0
+    policy: Policy = Policy()
+    coming: list[tuple[int, Policy]] = []
+    """Policies that were adopted and are not in force yet: (from when, policy)."""
+    assets: dict[Asset, AssetInfo] = {}
+    engines: dict[str, Engine] = {}
+    people: dict[AccountId, Person] = {}
+    keys: dict[str, AccountId] = {}
+    workers: dict[WorkerId, Worker] = {}
+    jobs: dict[JobId, Job] = {}
+    tasks: dict[TaskId, Task] = {}
+    audits: dict[AuditId, Audit] = {}
+    shares: dict[TaskId, Share] = {}
+    """Not mature, the oldest first."""
+    deposits: dict[str, Deposit] = {}
+    """Not final, by `tx/log index`."""
+    payouts: dict[PayoutId, Payout] = {}
+    batches: dict[BatchId, Batch] = {}
+    balances: dict[Account, int] = {}
+    """Debits minus credits; an account at zero is absent."""
+    versions: dict[str, int] = {}
+    """Last version of each stream that is still open."""
+
+    hungry: list[int] = []
+    """Positions of the jobs with ready tasks."""
+    free: dict[str, list[Seat]] = {}
+    """By class, the free workers in the order in which they are asked."""
+    timers: list[tuple[int, int, int, str]] = []
+    """(due, position, number, "<verb> <subject>"), the next first."""
+    due_us: dict[str, int] = {}
+    quoting: list[JobId] = []
+    """Submitted jobs that the house owes a quote."""
+
+    grid_us: int = 0
+    """Of the last beacon."""
+    marks: list[tuple[int, int, str]] = []
+    """(grid, size, root): the head at the last block of each grid interval since the last beacon."""
+    proofs_waiting: list[tuple[int, int, TaskId]] = []
+    """(since, position, task): for a beacon; the next below, likewise (since, worker's position, class)."""
+    benches_waiting: list[tuple[int, int, str]] = []
+    draws: list[Draw] = []
+    benches_due: list[Draw] = []
+    benches: int = 0
+    """Open ones."""
+
+    claims: list[CheckClaim] = []
+    barred: list[WorkerId] = []
+    """Checkers that missed or erred in this epoch."""
+    epoch_us: int = 0
+    """When this epoch began."""
+    final_block: int = 0
+    """Of the last finalised fact from the chain."""
+    nonce: int = -1
+    """Of the last signed batch."""
+    anchored_size: int = 0
+    anchored_us: int = 0
+    leader: str = ""
+
+    # What the ledger calls.
+
+    def begin_block(self, at_us: int) -> None:
+        while self.coming and self.coming[0][0] <= at_us:
+            self.policy = self.coming.pop(0)[1]
+
+    def begin_event(self, pos: int, at_us: int) -> None:
+        self.pos, self.at_us = pos, at_us
+
+    def end_block(self, at_us: int, size: int, root: str) -> None:
+        """Keep the head at each grid time to come: `beacon.drawn` names it."""
+        grid = self.grid_after(at_us)
+        if self.marks and self.marks[-1][0] == grid:
+            self.marks.pop()
+        elif not any(row[0] <= at_us for row in (*self.proofs_waiting[:1], *self.benches_waiting[:1])):
+            self.marks.clear()
+        self.marks.append((grid, size, root))
+
+    def post(self, entry: Entry) -> None:
+        for account, amount in entry:
+            if balance := self.balances.get(account, 0) + amount:
+                self.balances[account] = balance
+            else:
+                self.balances.pop(account, None)
+
+    # Money.
+
+    def credit(self, account: Account) -> Units:
+        """What a liability account holds."""
+        return Units(-self.balances.get(account, 0))
+
+    def stake(self, asset: Asset, owner: AccountId) -> Units:
+        return self.credit(accounts.stake(asset, owner))
+
+    # Time.
+
+    def grid_after(self, at_us: int) -> int:
+        """The smallest grid time that is not before `at_us`."""
+        grid = self.policy.grid_us
+        return -(-at_us // grid) * grid
+
+    def next_grid_us(self) -> int | None:
+        """Of the beacon that is wanted next, if any is: the smallest after the last one that is not before the oldest that waits."""
+        waiting = [row[0] for row in (*self.proofs_waiting[:1], *self.benches_waiting[:1])]
+        return max(self.grid_after(min(waiting)), self.grid_us + self.policy.grid_us) if waiting else None
+
+    def set_timer(self, verb: str, subject: str, due_us: int) -> None:
+        self.drop_timer(verb, subject)
+        name = f"{verb} {subject}"
+        self.due_us[name] = due_us
+        insort(self.timers, (due_us, *order(subject.partition(" ")[0]), name))
+
+    def drop_timer(self, verb: str, subject: str) -> None:
+        name = f"{verb} {subject}"
+        if (due_us := self.due_us.pop(name, None)) is not None:
+            drop(self.timers, (due_us, *order(subject.partition(" ")[0]), name))
+
+    def timer(self, verb: str, subject: str) -> int | None:
+        return self.due_us.get(f"{verb} {subject}")
+
+    def delay_timers(self, verbs: tuple[str, ...], until_us: int) -> None:
+        """No deadline of these kinds is due before `until_us`."""
+        for due_us, _, _, name in list(self.timers):
+            verb, _, subject = name.partition(" ")
+            if due_us < until_us and verb in verbs:
+                self.set_timer(verb, subject, until_us)
+
+    # Work.
+
+    def offer(self, task: Task) -> None:
+        """The task waits for a worker."""
+        job, (pos, number) = self.jobs[task.job], order(task.id)
+        if not job.ready and job.status == "open":
+            insort(self.hungry, pos)
+        insort(job.ready, number)
+
+    def withdraw(self, task: Task) -> None:
+        job, (pos, number) = self.jobs[task.job], order(task.id)
+        drop(job.ready, number)
+        if not job.ready and job.status == "open":
+            drop(self.hungry, pos)
+
+    def lease(self, task: Task, worker: Worker, fence: int, expires_us: int) -> None:
+        task.worker, task.owner, task.fence, task.leased_us, task.proof = worker.id, worker.owner, fence, self.at_us, None
+        worker.leases.append(task.id)
+        self.set_timer("expire", task.id, expires_us)
+        if task.job:
+            worker.classes[task.cls].held += 1
+        self.seat(worker)
+
+    def release(self, task: Task) -> None:
+        """The lease is over, by a proof or otherwise."""
+        worker = self.workers[task.worker]
+        self.drop_timer("expire", task.id)
+        self.drop_timer("cancel", task.id)
+        worker.leases.remove(task.id)
+        worker.idle_us = self.at_us
+        self.seat(worker)
+
+    def unhold(self, task: Task) -> None:
+        """The worker waits no longer for what becomes of the task."""
+        worker = self.workers[task.worker]
+        worker.classes[task.cls].held -= 1
+        self.seat(worker)
+
+    def seat(self, worker: Worker) -> None:
+        """Put the worker where it belongs among the free ones; to be called after whatever may change that."""
+        free = (
+            worker.presence == "online"
+            and worker.mode == "active"
+            and worker.kind != "checker"
+            and not worker.quarantined_us
+            and len(worker.leases) < worker.slots
+        )
+        for cls, standing in worker.classes.items():
+            row = self.free.setdefault(cls, [])
+            if standing.seat:
+                drop(row, standing.seat)
+                standing.seat = None
+            newcomer_full = standing.clean < self.policy.warm_up and standing.held >= self.policy.probation
+            if free and standing.price and standing.score and not newcomer_full:
+                place = (int(standing.price), -worker.reliability_ppm, -standing.score, worker.idle_us, position(worker.id))
+                standing.seat = place
+                insort(row, place)
+
+    def want_bench(self, worker: Worker, cls: str, since_us: int) -> None:
+        self.unwant_bench(worker, cls)
+        insort(self.benches_waiting, (since_us, position(worker.id), cls))
+
+    def unwant_bench(self, worker: Worker, cls: str) -> None:
+        mine = position(worker.id), cls
+        self.benches_waiting = [row for row in self.benches_waiting if row[1:] != mine]
+        self.benches_due = [due for due in self.benches_due if (due.subject, due.cls) != (worker.id, cls)]
+
+    def arm_pool(self, asset: Asset) -> None:
+        """The pool is distributed at the end of the epoch in which there is something to distribute, and somebody to have it."""
+        if self.claims and self.credit(accounts.pool(asset)) and self.timer("pool", f"epoch-0 {asset}") is None:
+            epoch = self.policy.epoch_us
+            self.set_timer("pool", f"epoch-0 {asset}", (self.at_us // epoch + 1) * epoch)
+
+
+def drop(row: list[T], item: T) -> None:
+    """The opposite of `insort`."""
+    at = bisect_left(row, item)
+    assert row[at] == item, f"{item} is not where it should be"
+    del row[at]
