@@ -1,0 +1,88 @@
+"""The wheel holds one name. In the checkout the rooms lie side by side (`from domain.work import job`); in the wheel they are
+sub-packages of `gridledger`, and every import and every module named in a string says so (`from gridledger.domain.work import job`).
+
+`nested` is also how the tests are carried over to be run on the built wheel.
+"""
+
+import ast
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+NAME = "gridledger"
+ROOMS = ("domain", "projections", "adapters", "worker_runtime", "auditor", "api")
+DATA = ("migrations", "contracts")
+"""Folders without Python that modules read at run time, relative to their own place: it is the same in both layouts."""
+
+MODULE = re.compile(rf"(?:{'|'.join(ROOMS)})(?:\.\w+)+")
+MAIN = f'"""`python -m {NAME}`."""\n\nfrom {NAME} import main\n\nmain()\n'
+
+
+def nested(source: str, root: Path) -> str:
+    """`source` with each import of a room, and each string that is exactly the name of a module below `root`, put below NAME."""
+    lines = source.splitlines(keepends=True)
+    # Columns of the syntax tree count bytes of UTF-8.
+    for line, column in sorted(_places(ast.parse(source), root), reverse=True):
+        raw = lines[line - 1].encode()
+        assert raw[column:].decode().startswith(ROOMS)
+        lines[line - 1] = (raw[:column] + f"{NAME}.".encode() + raw[column:]).decode()
+    return "".join(lines)
+
+
+def _places(tree: ast.AST, root: Path) -> set[tuple[int, int]]:
+    """Where `gridledger.` has to be put: lines and columns."""
+    places = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.ImportFrom(module=str(module), level=0) if module.split(".")[0] in ROOMS:
+                places.add((node.lineno, node.col_offset + len("from ")))
+            case ast.Import(names=names):
+                for name in names:
+                    if name.name.split(".")[0] in ROOMS:
+                        if name.asname is None:
+                            raise ValueError(f"line {node.lineno}: `import {name.name}` binds a room's name; say `from ... import`")
+                        places.add((name.lineno, name.col_offset))
+            case ast.Constant(value=str(text)) if MODULE.fullmatch(text) and _is_module(root, text):
+                places.add((node.lineno, node.col_offset + 1))
+    return places
+
+
+def _is_module(root: Path, name: str) -> bool:
+    path = root / name.replace(".", "/")
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+class OneName(BuildHookInterface[Any]):
+    """Hatch's hook: hands it a tree with the nested sources."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        if version == "editable":
+            return
+        root, tree = Path(self.root), Path(tempfile.mkdtemp(prefix=f"{NAME}-wheel-"))
+        self._tree = tree
+        for path, text in sources(root).items():
+            target = tree / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text)
+            build_data["force_include"][str(target)] = f"{NAME}/{path}"
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        if version != "editable":
+            shutil.rmtree(self._tree)
+
+
+def sources(root: Path) -> dict[str, str]:
+    """What the wheel holds below NAME: path -> text. Everything here is text; nothing binary is committed."""
+    files = [file for folder in (*ROOMS, *DATA) for file in sorted((root / folder).rglob("*")) if _belongs(file)]
+    found = {str(file.relative_to(root)): file.read_text() for file in files}
+    found["__init__.py"] = (root / f"{NAME}.py").read_text()
+    texts = {path: nested(text, root) if path.endswith(".py") else text for path, text in found.items()}
+    return texts | {"__main__.py": MAIN, "py.typed": ""}
+
+
+def _belongs(file: Path) -> bool:
+    return file.is_file() and "__pycache__" not in file.parts and not file.name.startswith(".")
