@@ -1,0 +1,121 @@
+"""The log in PostgreSQL: one row per block, and the accept rule as constraints (migrations/0001_log.sql).
+
+Blocks are announced by NOTIFY, so that who follows sees them within milliseconds; a poll finds what an announcement missed.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from types import TracebackType
+from typing import Self
+
+from psycopg import AsyncConnection, Error, OperationalError
+from psycopg.errors import CheckViolation, ForeignKeyViolation, UniqueViolation
+
+from domain.log.block import Sealed
+from domain.log.log import Lost, OutcomeUnknown, Records, Unreachable
+
+APPEND = "WITH taken AS (INSERT INTO block VALUES (%s, %s, %s, %s, %b) RETURNING 1) SELECT pg_notify('block', '') FROM taken"
+READ = "SELECT next_size, record FROM block WHERE next_size > %s AND size >= 0 ORDER BY size LIMIT 50"
+CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+HOME = "SELECT system_identifier::text FROM pg_control_system()"
+
+APPEND_S_MAX, CONNECT_S_MAX = 10.0, 5
+POLL_S, RETRY_S = 0.25, 0.5
+
+Session = AsyncConnection[tuple[object, ...]]
+Row = tuple[int, bytes]
+logger = logging.getLogger(__name__)
+
+
+class PostgresLog:
+    """One session for appending, which `close` ends, and one for each reader, which ends with it. Connects when first used."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        self._writer: Session | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        if writer := self._writer:
+            self._writer = None
+            await writer.close()
+
+    async def append(self, block: Sealed) -> None:
+        try:
+            writer = self._writer = self._writer or await self._connect()
+        except OperationalError as silence:
+            raise Lost("not sent: no connection") from silence
+        before, after = block.before, block.after
+        try:
+            async with asyncio.timeout(APPEND_S_MAX):
+                await writer.execute(APPEND, (before.size, before.root, after.size, after.root, block.record))
+        except (UniqueViolation, ForeignKeyViolation, CheckViolation) as refusal:
+            raise Lost(str(refusal.diag.constraint_name)) from refusal
+        except (Error, TimeoutError) as silence:
+            await self.close()
+            raise OutcomeUnknown from silence
+        except asyncio.CancelledError:
+            await self.close()
+            raise
+
+    async def read(self, after: int = 0, *, follow: bool = False) -> Records:
+        while True:
+            try:
+                async with await self._connect() as session, aclosing(batches(session, after, follow)) as found:
+                    async for rows in found:
+                        for size, record in rows:
+                            after = size
+                            yield record
+                return
+            except OperationalError as silence:
+                if not follow:
+                    raise Unreachable from silence
+                logger.warning("the log cannot be read, trying again: %s", type(silence).__name__)
+            await asyncio.sleep(RETRY_S)
+
+    async def clock_us(self) -> int:
+        """The database's clock. Raises `Unreachable`."""
+        return int(await self._ask(CLOCK))
+
+    async def home(self) -> str:
+        """What a ledger is bound to: the identifier of this PostgreSQL cluster. Raises `Unreachable`."""
+        return f"postgresql:{await self._ask(HOME)}"
+
+    async def _ask(self, query: str) -> str:
+        try:
+            async with await self._connect() as session:
+                row = await (await session.execute(query.encode())).fetchone()
+        except OperationalError as silence:
+            raise Unreachable from silence
+        assert row is not None
+        return str(row[0])
+
+    async def _connect(self) -> Session:
+        session = await AsyncConnection.connect(
+            self._uri, autocommit=True, connect_timeout=CONNECT_S_MAX, application_name="gridledger log"
+        )
+        await session.execute("SET synchronous_commit = on")
+        return session
+
+
+async def batches(session: Session, after: int, follow: bool) -> AsyncGenerator[list[Row], None]:
+    """Blocks after a position, some at a time."""
+    if follow:
+        await session.execute("LISTEN block")
+    while True:
+        rows: list[Row] = await (await session.execute(READ, (after,), binary=True)).fetchall()  # type: ignore[assignment]
+        if rows:
+            after = rows[-1][0]
+            yield rows
+        elif follow:
+            async for _ in session.notifies(timeout=POLL_S, stop_after=1):
+                pass
+        else:
+            return
