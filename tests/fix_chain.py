@@ -1,5 +1,6 @@
 """A real chain for tests: anvil with our contracts on it, an own one for each test that asks."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
@@ -12,7 +13,7 @@ from adapters import anvil, contracts, signer
 from adapters.chain import EvmChain
 from adapters.evm import transaction
 from adapters.evm.node import Node
-from adapters.evm.wallet import Wallet
+from adapters.evm.wallet import Wallet, mined
 from domain.treasury import chain
 
 Receipt = chain.Receipt
@@ -49,9 +50,9 @@ class Rig:
         return await self.sent(raw)
 
     async def sent(self, raw: str) -> Receipt:
-        receipt = await self.chain.receipt(await self.chain.send(raw))
-        assert receipt is not None
-        return receipt
+        """Its receipt. Even a node that makes a block for each transaction makes it a moment after the answer."""
+        async with asyncio.timeout(5):
+            return await mined(self.chain, await self.chain.send(raw))
 
 
 Rigs = Callable[..., AbstractAsyncContextManager[Rig]]

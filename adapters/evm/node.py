@@ -104,7 +104,7 @@ class Node:
     async def send(self, raw_tx: str) -> str:
         tx = "0x" + typed.keccak(bytes.fromhex(raw_tx[2:])).hex()
         try:
-            await self._rpc.call(rpc.TEXT, "eth_sendRawTransaction", raw_tx)
+            told = await self._rpc.call(rpc.TEXT, "eth_sendRawTransaction", raw_tx)
         except rpc.Refusal as refusal:
             said = refusal.message.lower()
             if any(words in said for words in _KNOWN):
@@ -116,6 +116,8 @@ class Node:
             if kind is None:
                 raise chain.ChainSilent(str(refusal)) from refusal
             raise kind(str(refusal)) from refusal
+        if told != tx:
+            raise chain.ChainSilent(f"the node took {tx} for {told[:80]}")
         return tx
 
     async def knows(self, tx: str) -> bool:

@@ -30,14 +30,17 @@ def keccak(data: bytes) -> bytes:
 
 def digest(typed: dict[str, Any]) -> bytes:
     """The 32 bytes to sign for a document as of `eth_signTypedData_v4`. Raises `ValueError` where a value is not of its type."""
-    types, domain = typed["types"], typed["domain"]
+    try:
+        types, kind, domain, message = (typed[name] for name in ("types", "primaryType", "domain", "message"))
+    except KeyError as error:
+        raise ValueError(f"typed data without {error}") from None
     if unknown := domain.keys() - _DOMAIN.keys():
         raise ValueError(f"no such field of a domain: {', '.join(sorted(unknown))}")
     expected = [{"name": name, "type": kind} for name, kind in _DOMAIN.items() if name in domain]
     if types.get("EIP712Domain", expected) != expected:
         raise ValueError("EIP712Domain does not list the fields of the domain in their order")
     separator = _struct("EIP712Domain", {"EIP712Domain": expected}, domain)
-    return keccak(b"\x19\x01" + separator + _struct(typed["primaryType"], types, typed["message"]))
+    return keccak(b"\x19\x01" + separator + _struct(kind, types, message))
 
 
 def recover(digest32: bytes, signature: str) -> str:
@@ -70,8 +73,9 @@ def address_of(key: coincurve.PublicKey) -> str:
     return "0x" + keccak(key.format(compressed=False)[1:])[-20:].hex()
 
 
-def _struct(kind: str, types: Types, values: dict[str, Any]) -> bytes:
-    fields = types[kind]
+def _struct(kind: str, types: Types, values: Any) -> bytes:
+    if (fields := types.get(kind)) is None or not isinstance(values, dict):
+        raise ValueError(f"not a {kind}: {values!r}")
     if values.keys() != {field["name"] for field in fields}:
         raise ValueError(f"the fields of {kind} are {', '.join(field['name'] for field in fields)}")
     words = [_word(field["type"], types, values[field["name"]]) for field in fields]

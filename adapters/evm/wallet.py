@@ -3,7 +3,6 @@ be events before they are sent.
 """
 
 import asyncio
-import time
 
 from adapters import contracts
 from adapters.evm import transaction
@@ -11,11 +10,11 @@ from adapters.evm.node import Node
 from adapters.signer import Signer
 from domain.treasury import chain
 
-POLL_S = 0.05
+POLL_S = 0.02
 
 
 class Reverted(Exception):
-    """The transaction is in a block and did nothing."""
+    """The transactions are in blocks and did nothing."""
 
 
 class Wallet:
@@ -30,8 +29,11 @@ class Wallet:
 
         Raises `Reverted`, or `TimeoutError` after `wait_s`.
         """
-        deadline_s = time.monotonic() + wait_s
-        return [await self._mined(tx, deadline_s) for tx in await self._send(calls)]
+        async with asyncio.timeout(wait_s):
+            receipts = [await mined(self._node, tx) for tx in await self._send(calls)]
+        if reverted := [receipt.tx for receipt in receipts if not receipt.ok]:
+            raise Reverted(*reverted)
+        return receipts
 
     async def deploy_treasury(
         self, dollar: contracts.Contract, treasury: contracts.Contract, *, payer: str, anchorer: str
@@ -57,11 +59,10 @@ class Wallet:
             txs.append(await self._node.send(signed.raw))
         return txs
 
-    async def _mined(self, tx: str, deadline_s: float) -> chain.Receipt:
-        while (receipt := await self._node.receipt(tx)) is None:
-            if time.monotonic() > deadline_s:
-                raise TimeoutError(f"{tx} is in no block")
-            await asyncio.sleep(POLL_S)
-        if not receipt.ok:
-            raise Reverted(tx)
-        return receipt
+
+async def mined(node: Node, tx: str) -> chain.Receipt:
+    """Waits, without end, until the transaction is in a block, reverted or not."""
+    while True:
+        if receipt := await node.receipt(tx):
+            return receipt
+        await asyncio.sleep(POLL_S)
