@@ -31,7 +31,7 @@ class Body(BaseModel):
         """What the caller's signature is over, for commands that carry one."""
         return None
 
-    def approval(self) -> Claim | None:
+    def countersigned(self) -> Claim | None:
         """What the second person's signature is over, for commands that need two."""
         return None
 

@@ -14,8 +14,8 @@ from functools import cache
 from typing import Generic, NoReturn, Protocol, TypeVar
 
 from domain.accounts import NO_MONEY, Entry
-from domain.errors import NotFound, NotLive
-from domain.ids import NO_ACCOUNT, AccountId, Actor, CommandId, JobId, position
+from domain.errors import ApproverMissing, NotFound, NotLive, RoleMissing, WrongSignature
+from domain.ids import HOUSE, NO_ACCOUNT, AccountId, Actor, CommandId, JobId, position
 from domain.signing import Claim
 from domain.value import Value
 from domain.world import World
@@ -41,6 +41,25 @@ class Origin(Value):
     def missing(self, id: str) -> NoReturn:
         """For `world.jobs.get(id) or origin.missing(id)`: what is beyond the head or a part of something live was never there."""
         raise NotLive(id=id) if position(id) < self.pos else NotFound(id=id)
+
+    def require(self, world: World, role: str) -> None:
+        """Refuse whoever does not have the role; the house has every one."""
+        if self.actor != HOUSE and not (self.account in world.people and role in world.people[self.account].roles):
+            raise RoleMissing(id=self.actor, role=role)
+
+    def require_signature(self, world: World, claim: Claim) -> None:
+        """Refuse unless a key that the claim's account holds for this purpose signed it."""
+        key = world.people[claim.account].keys.get(self.signer)
+        if key is None or key.purpose != claim.purpose or 0 < key.expires_us <= self.at_us:
+            raise WrongSignature(id=claim.account, purpose=claim.purpose)
+
+    def require_approver(self, world: World, what: str, role: str = "admin") -> AccountId:
+        """Two persons: the caller, and another one who signed. Returns the other one."""
+        self.require(world, role)
+        other = world.keys.get(self.approver, NO_ACCOUNT)
+        if other in {NO_ACCOUNT, self.account} or role not in world.people[other].roles:
+            raise ApproverMissing(what=what, role=role)
+        return other
 
     def missing_part(self, id: str, world: World) -> NoReturn:
         if JobId(id.partition("/")[0]) in world.jobs:

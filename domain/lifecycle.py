@@ -78,6 +78,7 @@ TASK: Lifecycle[TaskStatus] = Lifecycle(
     ("auditing", "attempt.ended", "dead"),
     ("auditing", "attempt.ended", "cancelled"),
     ("accepted", "earnings.matured", "matured"),
+    ("cancelled", "earnings.matured", "cancelled"),
 )
 
 BenchStatus = Literal["leased", "committed", "auditing", "scored", "failed"]

@@ -51,6 +51,7 @@ class Engine(Struct):
     build: str
     classes: list[str]
     bench_wu_milli: int
+    bench_tiles: int
     wu_milli_per_msample: int
 
 
@@ -66,6 +67,8 @@ class Standing(Struct):
     """Of the last benches."""
     clean: int = 0
     """Clean audits since the last conviction."""
+    cleared: int = 0
+    """Clean audits in all."""
     held: int = 0
     """Tasks leased, committed or auditing."""
     seat: Seat | None = None
@@ -77,6 +80,8 @@ class Worker(Struct):
     owner: AccountId
     kind: str
     slots: int
+    vram_mib: int
+    country: str
     classes: dict[str, Standing]
     mode: str = "active"
     presence: Presence = "offline"
@@ -109,12 +114,17 @@ class Job(Struct):
     spec_sha256: str
     manifest_sha256: str
     frames: int
+    pixels: int
+    """Per frame."""
+    samples: int
     tiles: tuple[int, int]
     group: int
     limit_price: Units
+    vram_mib: int
+    countries: list[str]
+    """Where it may run; empty: everywhere."""
     deadline_us: int
-    policy: str
-    tasks: int = 0
+    tasks: int
     wu_milli: int = 0
     """Of one task, by the quote."""
     total: Units = ZERO
@@ -126,9 +136,10 @@ class Job(Struct):
     dead: int = 0
     unmatured: int = 0
     audits: list[AuditId] = []
-    """Open ones."""
+    """Of its tasks, open and closed."""
     ready: list[int] = []
     failures: dict[WorkerId, int] = {}
+    outcome: str = ""
     reason: str = ""
     status: JobStatus = "submitted"
 
@@ -164,8 +175,9 @@ class Task(Struct):
     """Whose work on this task was rejected."""
     failed: list[WorkerId] = []
     """Who did not reply or reported an error: asked again only if nobody else is eligible."""
+    past: list[tuple[int, WorkerId]] = []
+    """(fence, worker) of the attempts that are over and sent no proof: what comes from them is late."""
     audit: AuditId = NO_AUDIT
-    audits: list[AuditId] = []
 
     def move(self, happens: str, chosen: Any = None) -> None:
         table: Any = TASK if self.job else BENCH
@@ -225,9 +237,8 @@ class Share(Struct):
     checkers: Units
     fee: Units
     accepted_us: int
-    clean: int
-    """The worker's clean audits at acceptance."""
-    audited: bool
+    cleared: int
+    """The worker's clean audits in the class at acceptance."""
 
 
 class CheckClaim(Struct):

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from domain import accounts
 from domain.accounts import Account, Asset, Entry
-from domain.ids import AccountId, AuditId, BatchId, JobId, LogId, PayoutId, TaskId, WorkerId, order, position
+from domain.ids import NO_AUDIT, AccountId, AuditId, BatchId, JobId, LogId, PayoutId, TaskId, WorkerId, order, position
 from domain.parts import (
     AssetInfo,
     Audit,
@@ -175,6 +175,11 @@ class World(Struct):
             insort(self.hungry, pos)
         insort(job.ready, number)
 
+    def feed(self, job: Job) -> None:
+        """The job's ready tasks are to be had (again)."""
+        if job.ready:
+            insort(self.hungry, position(job.id))
+
     def withdraw(self, task: Task) -> None:
         job, (pos, number) = self.jobs[task.job], order(task.id)
         drop(job.ready, number)
@@ -182,7 +187,8 @@ class World(Struct):
             drop(self.hungry, pos)
 
     def lease(self, task: Task, worker: Worker, fence: int, expires_us: int) -> None:
-        task.worker, task.owner, task.fence, task.leased_us, task.proof = worker.id, worker.owner, fence, self.at_us, None
+        task.worker, task.owner, task.fence, task.leased_us = worker.id, worker.owner, fence, self.at_us
+        task.proof, task.audit = None, NO_AUDIT
         worker.leases.append(task.id)
         self.set_timer("expire", task.id, expires_us)
         if task.job:
@@ -232,6 +238,25 @@ class World(Struct):
         mine = position(worker.id), cls
         self.benches_waiting = [row for row in self.benches_waiting if row[1:] != mine]
         self.benches_due = [due for due in self.benches_due if (due.subject, due.cls) != (worker.id, cls)]
+
+    def accrue(self, share: Share) -> None:
+        """Keep a share until it matures; its timer stands as soon as it is known when that is at the earliest (DOMAIN.md §1)."""
+        self.shares[share.task] = share
+        self.jobs[share.job].unmatured += 1
+        if not self.policy.later_audits:
+            self.set_timer("mature", share.task, share.accepted_us + self.policy.maturity_us)
+        elif self.tasks[share.task].audit:
+            self.set_timer("mature", share.task, share.accepted_us + self.policy.audited_us)
+
+    def clear(self, worker: Worker, cls: str) -> None:
+        """Another clean audit: the shares that waited for it mature at their time."""
+        standing = worker.classes[cls]
+        standing.clean += 1
+        standing.cleared += 1
+        for share in self.shares.values():
+            waited = share.worker == worker.id and share.cls == cls and standing.cleared - share.cleared == self.policy.later_audits
+            if waited and self.policy.later_audits:
+                self.set_timer("mature", share.task, max(self.at_us, share.accepted_us + self.policy.maturity_us))
 
     def arm_pool(self, asset: Asset) -> None:
         """The pool is distributed at the end of the epoch in which there is something to distribute, and somebody to have it."""

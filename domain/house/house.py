@@ -1,0 +1,165 @@
+"""The house: what happens because of time, because a beacon was drawn, and because a bid meets a task. Nobody asks for it, so the ledger
+does at the end of each block, with commands like everybody's; so many per block at most, the next block goes on (LOG.md §7)."""
+
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+
+from domain.accounts import Asset
+from domain.event import Command, Event, Origin
+from domain.ids import AccountId, AuditId, JobId, TaskId, WorkerId
+from domain.market import match, worker
+from domain.market.match import Match
+from domain.parts import Task
+from domain.proof import bench, ruling
+from domain.treasury import earnings, stake
+from domain.units import ZERO, Units
+from domain.value import Value
+from domain.work import job, task
+from domain.world import World
+
+TIMERS_MAX, DRAWS_MAX, LEASES_MAX = 256, 256, 200
+
+Chore = tuple[str, Command]
+"""`<verb>/<subject>/<fence, time or position>`, which names the command; and the command."""
+
+
+class Expire(Value):
+    """A lease ran out: nobody replied, and the worker is taken for offline."""
+
+    task: TaskId
+
+    def decide(self, world: World, origin: Origin) -> Iterator[Event]:
+        it = world.tasks[self.task]
+        last = world.workers[it.worker]
+        yield from task.ended(world, it, "no_reply", "no_reply")
+        if last.presence == "online":
+            yield worker.Offline(last.id, "no_reply", it.leased_us)
+
+
+class CancelLease(Value):
+    """The grace of a cancelled job is over: late enough, the worker gets a fee."""
+
+    task: TaskId
+
+    def decide(self, world: World, origin: Origin) -> Iterator[Event]:
+        it = world.tasks[self.task]
+        long = origin.at_us - it.leased_us > world.policy.cancel_free_us
+        fee = Units(it.price * world.policy.cancel_fee_ppm // 1_000_000) if long else ZERO
+        yield from task.ended(world, it, "cancelled", "job_cancelled", fee=fee)
+
+
+class Lease(Value):
+    """A bid meets a task."""
+
+    match: Match
+
+    def decide(self, world: World, origin: Origin) -> Iterator[Event]:
+        it, to = world.tasks[self.match.task], world.workers[self.match.worker]
+        of = world.jobs[it.job]
+        fence = it.fence + 1
+        expires_us = origin.at_us + lease_us(world, it, fence, to.classes[self.match.cls].score)
+        yield task.Leased(
+            it.id,
+            of.id,
+            of.asset,
+            fence,
+            to.id,
+            to.owner,
+            self.match.cls,
+            self.match.price,
+            it.wu_milli,
+            expires_us,
+            self.match.candidates,
+            self.match.runner_up_price,
+        )
+
+
+def expected_us(wu_milli: int, score: int) -> int:
+    """How long work takes at a score, in microseconds: thousandths of a work unit, by thousandths of one per second."""
+    return wu_milli * 1_000_000 // score
+
+
+def lease_us(world: World, it: Task, fence: int, score: int) -> int:
+    """So many times the expected time, within the policy's bounds, spread a little so that leases do not end all at once."""
+    policy = world.policy
+    length = min(max(policy.lease_factor * expected_us(it.wu_milli, score), policy.lease_min_us), policy.lease_max_us)
+    spread = int.from_bytes(sha256(f"{it.id} {fence}".encode()).digest()[:4], "big")
+    return length + spread % (length // 20 + 1)
+
+
+ON_TIME: dict[str, Callable[[str], Command]] = {
+    "expire": lambda id: Expire(TaskId(id)),
+    "cancel": lambda id: CancelLease(TaskId(id)),
+    "tally": lambda id: ruling.Tally(AuditId(id)),
+    "quote": lambda id: job.End(JobId(id), "quote"),
+    "paused": lambda id: job.End(JobId(id), "paused"),
+    "deadline": lambda id: job.End(JobId(id), "deadline"),
+    "archive": lambda id: job.Archive(JobId(id)),
+    "release": lambda id: worker.Release(WorkerId(AccountId(id))),  # type: ignore[arg-type]
+    "unlock": lambda id: stake.Release(AccountId(id.split()[0]), Asset(id.split()[1])),  # type: ignore[arg-type]
+    "pool": lambda id: earnings.Distribute(Asset(id.split()[1])),
+}
+"""What each timer asks for; `mature` is asked for many at once."""
+
+
+def chores(world: World, at_us: int) -> Iterator[Chore]:
+    """The house's commands for this block. Each is to be carried out before the next is asked for."""
+    for _ in range(TIMERS_MAX):
+        if not (due := next_timer(world, at_us)):
+            break
+        yield due
+    for _ in range(DRAWS_MAX):
+        if not world.draws:
+            break
+        draw = world.draws[0]
+        yield key("draw", draw.subject, world.tasks[TaskId(draw.subject)].fence), ruling.Lottery(draw)
+    while world.quoting:
+        yield key("quote", world.quoting[0], 0), job.Quote(world.quoting[0])
+    while waiting := bench.next_bench(world):
+        yield key("bench", waiting.subject, at_us), bench.Start(waiting)
+    for _ in range(LEASES_MAX):
+        if not (found := match.best(world, at_us)):
+            break
+        yield key("lease", found.task, world.tasks[found.task].fence + 1), Lease(found)
+
+
+def key(verb: str, subject: str, number: int) -> str:
+    return f"{verb}/{subject}/{number}"
+
+
+def next_timer(world: World, at_us: int) -> Chore | None:
+    """The timer that is due first, as a command."""
+    for due_us, _, _, name in world.timers:
+        if due_us > at_us:
+            return None
+        verb, _, subject = name.partition(" ")
+        if verb == "archive" and not is_archivable(world, JobId(subject)):
+            continue
+        if verb == "mature":
+            return key(verb, subject, due_us), mature(world, TaskId(subject), at_us)
+        return key(verb, subject, due_us), ON_TIME[verb](subject)
+    return None
+
+
+def is_archivable(world: World, id: JobId) -> bool:
+    """Every share has matured, and no audit is open."""
+    it = world.jobs[id]
+    return not it.unmatured and all(world.audits[audit].status == "closed" for audit in it.audits)
+
+
+def mature(world: World, first: TaskId, at_us: int) -> earnings.Mature:
+    """All shares of this asset that are due, up to the limit of a list."""
+    asset = world.shares[first].asset
+    due = [TaskId(name.partition(" ")[2]) for due_us, _, _, name in world.timers if due_us <= at_us and name.startswith("mature ")]
+    return earnings.Mature(asset, tuple([one for one in due if world.shares[one].asset == asset][: earnings.LINES_MAX]))
+
+
+def wakes_us(world: World, at_us: int) -> int | None:
+    """When the house has something to do next, if nothing else happens before: `at_us` if there is something now."""
+    if world.draws or world.quoting or bench.next_bench(world) or match.best(world, at_us):
+        return at_us
+    for due_us, _, _, name in world.timers:
+        verb, _, subject = name.partition(" ")
+        if verb != "archive" or is_archivable(world, JobId(subject)):
+            return due_us
+    return None

@@ -1,0 +1,145 @@
+"""Earnings: shares of accepted work mature, and the checkers' pool is distributed at the end of each epoch."""
+
+from collections.abc import Iterator
+
+from domain import accounts
+from domain.accounts import Asset, Entry, entry, move
+from domain.event import Event, Origin
+from domain.ids import AccountId, TaskId
+from domain.parts import CheckClaim
+from domain.units import ZERO, Units, split
+from domain.value import Value
+from domain.world import World
+
+LINES_MAX = 100
+
+
+class MaturedLine(Value):
+    task: TaskId
+    account: AccountId
+    worker: Units
+    """What the worker's owner gets; less than he earned if it was slashed meanwhile."""
+    checkers: Units
+    fee: Units
+
+
+class Matured(Event, tag="earnings.matured.v1"):
+    """Shares became payable, the checkers' part went into their pool, and the fee is earned."""
+
+    asset: Asset
+    lines: tuple[MaturedLine, ...]
+
+    @property
+    def stream(self) -> str:
+        return "earnings"
+
+    def apply(self, world: World) -> None:
+        for line in self.lines:
+            share = world.shares.pop(line.task)
+            task, job = world.tasks[line.task], world.jobs[share.job]
+            world.drop_timer("mature", line.task)
+            task.move(self.verb())
+            job.unmatured -= 1
+            for id in job.audits:
+                audit = world.audits[id]
+                if audit.task == line.task and audit.fence == task.fence and audit.result == "valid":
+                    claim_checks(world, audit.id)
+        world.arm_pool(self.asset)
+
+    def entry(self) -> Entry:
+        of = self.asset
+        return entry(
+            *(
+                move(line.worker, debit=accounts.accrued(of, line.account), credit=accounts.payable(of, line.account))
+                for line in self.lines
+            ),
+            move(Units(sum(line.checkers for line in self.lines)), debit=accounts.checkers(of), credit=accounts.pool(of)),
+            move(Units(sum(line.fee for line in self.lines)), debit=accounts.fee_deferred(of), credit=accounts.fee(of)),
+        )
+
+
+class PoolLine(Value):
+    account: AccountId
+    amount: Units
+
+
+class Distributed(Event, tag="pool.distributed.v1"):
+    """An epoch ended: the pool was shared out among those who checked well. What nobody can claim stays in it."""
+
+    asset: Asset
+    epoch_us: int
+    """Its end."""
+    lines: tuple[PoolLine, ...]
+
+    @property
+    def stream(self) -> str:
+        return "pool"
+
+    def apply(self, world: World) -> None:
+        world.drop_timer("pool", f"epoch-0 {self.asset}")
+        world.claims.clear()
+        world.barred.clear()
+        world.epoch_us = self.epoch_us
+        for worker in world.workers.values():
+            worker.served_us = 0
+
+    def entry(self) -> Entry:
+        of = self.asset
+        return entry(
+            *(move(line.amount, debit=accounts.pool(of), credit=accounts.checker_payable(of, line.account)) for line in self.lines)
+        )
+
+
+def claim_checks(world: World, audit_id: str) -> None:
+    """Whoever judged as the audit ended has a claim: the price of the regions that he checked, times the policy's factor."""
+    audit = world.audits[audit_id]  # type: ignore[index]
+    task = world.tasks[audit.task]
+    for each in audit.rounds:
+        for checker in each.checkers:
+            if audit.verdicts.get(checker) == audit.result:
+                amount = task.price * len(each.regions) * world.policy.check_ppm // (task.tiles * 1_000_000)
+                world.claims.append(CheckClaim(checker, world.workers[checker].owner, Units(amount)))
+
+
+class Mature(Value):
+    """The time of these shares has come. By the house."""
+
+    asset: Asset
+    tasks: tuple[TaskId, ...]
+
+    def decide(self, world: World, origin: Origin) -> Iterator[Event]:
+        shares = [world.shares[task] for task in self.tasks]
+        lines = tuple(MaturedLine(share.task, share.owner, share.amount, share.checkers, share.fee) for share in shares)
+        yield Matured(self.asset, lines)
+
+
+class Distribute(Value):
+    """The epoch is over. By the house."""
+
+    asset: Asset
+
+    def decide(self, world: World, origin: Origin) -> Iterator[Event]:
+        epoch_us = world.timer("pool", f"epoch-0 {self.asset}") or origin.at_us
+        lines = [PoolLine(account, amount) for account, amount in distribution(world, self.asset, origin.at_us) if amount]
+        for n in range(0, max(1, len(lines)), LINES_MAX):
+            yield Distributed(self.asset, epoch_us, tuple(lines[n : n + LINES_MAX]))
+
+
+def distribution(world: World, asset: Asset, at_us: int) -> list[tuple[AccountId, Units]]:
+    """Who gets what of the pool (DOMAIN.md §1 *Checker pay*): first every claim, scaled down when the pool is short; the rest by
+    stake × time online × share of correct reveals. Who missed or erred in the epoch gets nothing of it."""
+    whole = world.credit(accounts.pool(asset))
+    claims = [claim for claim in world.claims if claim.checker not in world.barred]
+    asked = [claim.amount for claim in claims]
+    paid = split(whole, asked) if sum(asked) > whole else asked
+    rest = whole - sum(paid)
+    weights = []
+    for claim in claims:
+        checker = world.workers[claim.checker]
+        online_us = at_us - max(checker.online_us, world.epoch_us) if checker.presence == "online" else 0
+        weights.append(int(world.stake(asset, claim.account)) * (checker.served_us + online_us))
+    bonus = split(rest, weights)
+    sums: dict[AccountId, Units] = {}
+    for claim, part, more in zip(claims, paid, bonus, strict=True):
+        sums[claim.account] = sums.get(claim.account, ZERO) + part + more
+    return list(sums.items())

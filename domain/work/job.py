@@ -1,0 +1,432 @@
+"""Jobs: what a creator wants computed, and the money set aside for it.
+
+submitted → quoted → open ⇄ paused → closing → closed → archived. The escrow of a closed job is empty; an archived one leaves the world.
+A job's tasks are numbered `frame × groups + group + 1`; an event names the job, never its tasks.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from domain import accounts, body, units
+from domain.accounts import Asset, Entry, move
+from domain.errors import InsufficientFunds, NotAllowed, NotYours, QuoteExpired, UnknownAsset, UnknownEngine
+from domain.event import Event, Origin
+from domain.ids import AccountId, JobId, job_id, order, task_id
+from domain.lifecycle import JOB
+from domain.parts import Job, Task
+from domain.proof import tiles
+from domain.units import Units
+from domain.value import Value
+from domain.world import World, drop
+
+Outcome = Literal["completed", "cancelled", "failed"]
+TASKS_MAX = 100_000
+
+
+class JobEvent(Event):
+    job: JobId
+
+    @property
+    def stream(self) -> str:
+        return self.job
+
+
+class Spec(Value):
+    """What is public of a job's work; with the manifest's hash and the engine it determines every pixel."""
+
+    frames: int
+    size: tuple[int, int]
+    """Width and height in pixels."""
+    tiles: tuple[int, int]
+    """Columns and rows of the fixed grid."""
+    group: int
+    """Tiles per task."""
+    samples: int
+    """Per pixel."""
+    seed: int
+
+    @property
+    def groups(self) -> int:
+        """Tasks per frame."""
+        return -(-self.tiles[0] * self.tiles[1] // self.group)
+
+
+class Constraints(Value):
+    vram_mib: int = 0
+    countries: tuple[str, ...] = ()
+
+
+class Submitted(JobEvent, tag="job.submitted.v1"):
+    """A creator described a job. The scene is known to the log by its manifest's hash only."""
+
+    creator: AccountId
+    asset: Asset
+    kind: Literal["render"]
+    engine: str
+    build: str
+    spec_sha256: str
+    manifest_sha256: str
+    spec: Spec
+    constraints: Constraints
+    limit_price: Units
+    """Per thousand work units."""
+    deadline_us: int
+    """Zero: none."""
+    policy: str
+
+    def apply(self, world: World) -> None:
+        spec = self.spec
+        world.jobs[self.job] = Job(
+            self.job,
+            self.creator,
+            self.asset,
+            self.engine,
+            self.spec_sha256,
+            self.manifest_sha256,
+            spec.frames,
+            spec.size[0] * spec.size[1],
+            spec.samples,
+            spec.tiles,
+            spec.group,
+            self.limit_price,
+            self.constraints.vram_mib,
+            list(self.constraints.countries),
+            self.deadline_us,
+            spec.frames * spec.groups,
+        )
+        world.quoting.append(self.job)
+
+
+class Run(Value):
+    """Neighbouring tasks with the same work."""
+
+    range: tuple[int, int]
+    """First and last number."""
+    wu_milli: int
+    """Thousandths of a work unit, each."""
+
+
+class Quoted(JobEvent, tag="job.quoted.v1"):
+    """The house's offer: the work of each task, the total at the creator's limit, and the time it takes with the workers that are free."""
+
+    wu: tuple[Run, ...]
+    total: Units
+    eta_s: int
+    """Seconds; zero if nobody is there to do it."""
+    evidence: str
+    valid_until_us: int
+
+    def apply(self, world: World) -> None:
+        job = world.jobs[self.job]
+        job.move(self.verb())
+        job.wu_milli, job.total, job.valid_us = self.wu[0].wu_milli, self.total, self.valid_until_us
+        world.quoting.remove(self.job)
+        world.set_timer("quote", self.job, self.valid_until_us)
+
+
+class Opened(JobEvent, tag="job.opened.v1"):
+    """The creator took the quote: the total moved into escrow, and every task is ready."""
+
+    creator: AccountId
+    asset: Asset
+    hold: Units
+    plan: tuple[Run, ...]
+
+    def apply(self, world: World) -> None:
+        job = world.jobs[self.job]
+        job.move(self.verb())
+        world.drop_timer("quote", self.job)
+        if job.deadline_us:
+            world.set_timer("deadline", self.job, job.deadline_us)
+        whole, groups = job.tiles[0] * job.tiles[1], job.tasks // job.frames
+        for run in self.plan:
+            for number in range(run.range[0], run.range[1] + 1):
+                count = min(job.group, whole - (number - 1) % groups * job.group)
+                task = Task(task_id(self.job, number), self.job, run.wu_milli, count)
+                world.tasks[task.id] = task
+                job.open_tasks += 1
+                world.offer(task)
+
+    def entry(self) -> Entry:
+        return move(self.hold, debit=accounts.available(self.asset, self.creator), credit=accounts.unallocated(self.asset, self.job))
+
+
+class Paused(JobEvent, tag="job.paused.v1"):
+    """No more tasks are leased; what is leased goes on."""
+
+    reason: Literal["owner", "errors", "operator"]
+
+    def apply(self, world: World) -> None:
+        job = world.jobs[self.job]
+        if job.ready:
+            drop(world.hungry, order(self.job)[0])
+        job.move(self.verb())
+        job.reason = self.reason
+        world.set_timer("paused", self.job, world.at_us + world.policy.paused_max_us)
+
+
+class Resumed(JobEvent, tag="job.resumed.v1"):
+    def apply(self, world: World) -> None:
+        job = world.jobs[self.job]
+        job.move(self.verb())
+        job.reason = ""
+        world.drop_timer("paused", self.job)
+        world.feed(job)
+
+
+class Closing(JobEvent, tag="job.closing.v1"):
+    """The job ends; what is leased has a short grace, what is proved is still judged, everything else is cancelled."""
+
+    outcome: Outcome
+    reason: str
+
+    def apply(self, world: World) -> None:
+        job = world.jobs[self.job]
+        stop(world, job, self.verb())
+        job.move(self.verb())
+        job.outcome, job.reason = self.outcome, self.reason
+        for number in range(1, job.tasks + 1):
+            task = world.tasks[task_id(job.id, number)]
+            if task.status == "leased":
+                expires = world.timer("expire", task.id) or world.at_us
+                world.set_timer("cancel", task.id, min(world.at_us + world.policy.cancel_grace_us, expires))
+
+
+class Counts(Value):
+    accepted: int
+    dead: int
+    cancelled: int
+
+
+class Closed(JobEvent, tag="job.closed.v1"):
+    """The job is over, its escrow empty, and what was left of it with the creator again."""
+
+    creator: AccountId
+    asset: Asset
+    outcome: Outcome
+    reason: str
+    counts: Counts
+    refund: Units
+
+    def apply(self, world: World) -> None:
+        job = world.jobs[self.job]
+        stop(world, job, self.verb())
+        if job.id in world.quoting:
+            world.quoting.remove(job.id)
+        job.move(self.verb())
+        job.outcome, job.reason = self.outcome, self.reason
+        for verb in ("quote", "deadline", "paused"):
+            world.drop_timer(verb, self.job)
+        world.set_timer("archive", self.job, world.at_us + world.policy.archive_us)
+
+    def entry(self) -> Entry:
+        return move(self.refund, debit=accounts.unallocated(self.asset, self.job), credit=accounts.available(self.asset, self.creator))
+
+
+class Archived(JobEvent, tag="job.archived.v1"):
+    """Nothing can happen to the job any more: the world forgets it with its tasks and audits."""
+
+    def apply(self, world: World) -> None:
+        job = world.jobs.pop(self.job)
+        job.move(self.verb())
+        world.drop_timer("archive", self.job)
+        for audit in job.audits:
+            del world.audits[audit]
+            world.versions.pop(audit, None)
+        for task in (task_id(job.id, number) for number in range(1, job.tasks + 1)):
+            world.tasks.pop(task, None)
+            world.versions.pop(task, None)
+        world.versions.pop(job.id, None)
+
+
+def stop(world: World, job: Job, happens: str) -> None:
+    """Cancel every task that waits for a worker."""
+    for number in list(job.ready):
+        task = world.tasks[task_id(job.id, number)]
+        world.withdraw(task)
+        task.move(happens)
+        job.open_tasks -= 1
+
+
+class Submit(body.Body):
+    """Describe a job. The scene's manifest and assets are uploaded before; the house answers with a quote in the same block."""
+
+    asset: body.AssetId = Asset("usdc")
+    kind: Literal["render"] = "render"
+    engine: body.Word
+    manifest_sha256: body.Digest
+    frames: Annotated[int, Field(ge=1, le=10_000, examples=[4])]
+    size: Annotated[tuple[Annotated[int, Field(ge=16, le=16_384)], Annotated[int, Field(ge=16, le=16_384)]], Field(strict=False)]
+    tiles: Annotated[tuple[Annotated[int, Field(ge=1, le=64)], Annotated[int, Field(ge=1, le=64)]], Field(strict=False)] = (4, 4)
+    group: Annotated[int, Field(ge=1, le=100)] = 4
+    samples: Annotated[int, Field(ge=1, le=65_536, examples=[64])]
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
+    limit_price: body.Amount
+    deadline_us: body.Count = 0
+    vram_mib: Annotated[int, Field(ge=0, le=1_048_576)] = 0
+    countries: Annotated[tuple[Annotated[str, Field(pattern="^[A-Z]{2}$")], ...], Field(max_length=100, strict=False)] = ()
+
+    def decide(self, world: World, origin: Origin) -> Iterator[Event]:
+        origin.require(world, "creator")
+        engine = world.engines.get(self.engine)
+        if engine is None:
+            raise UnknownEngine(engine=self.engine, cls="any")
+        if self.asset not in world.assets:
+            raise UnknownAsset(asset=self.asset)
+        if self.size[0] < self.tiles[0] or self.size[1] < self.tiles[1]:
+            raise NotAllowed(what="a tile", status="smaller than a pixel", happens=Submitted.verb())
+        spec = Spec(self.frames, self.size, self.tiles, self.group, self.samples, self.seed)
+        if spec.frames * spec.groups > TASKS_MAX:
+            raise NotAllowed(what="the job", status=f"larger than {TASKS_MAX} tasks", happens=Submitted.verb())
+        if self.deadline_us and self.deadline_us <= origin.at_us:
+            raise NotAllowed(what="the deadline", status="over", happens=Submitted.verb())
+        digest = tiles.spec_sha256(
+            engine=engine.id,
+            build=engine.build,
+            manifest_sha256=self.manifest_sha256,
+            frames=self.frames,
+            size=self.size,
+            tiles=self.tiles,
+            group=self.group,
+            samples=self.samples,
+            seed=self.seed,
+        )
+        yield Submitted(
+            job_id(origin.pos),
+            origin.account,
+            self.asset,
+            self.kind,
+            engine.id,
+            engine.build,
+            digest,
+            self.manifest_sha256,
+            spec,
+            Constraints(self.vram_mib, self.countries),
+            self.limit_price,
+            self.deadline_us,
+            world.policy.name,
+        )
+
+
+def mine(world: World, id: JobId, origin: Origin) -> Job:
+    job = world.jobs.get(id) or origin.missing(id)
+    if job.creator != origin.account and "operator" not in world.people[origin.account].roles:
+        raise NotYours(id=id)
+    return job
+
+
+class Open(body.Body):
+    """Take the quote: its total moves from the creator's balance into the job's escrow."""
+
+    job: body.Job
+
+    def decide(self, world: World, origin: Origin) -> Iterator[Event]:
+        job = mine(world, self.job, origin)
+        JOB.guard(job.id, job.status, Opened.verb())
+        if origin.at_us >= job.valid_us:
+            raise QuoteExpired(id=job.id, valid_until_us=job.valid_us)
+        has = world.credit(where := accounts.available(job.asset, job.creator))
+        if has < job.total:
+            raise InsufficientFunds(account=where, available=has, needed=job.total)
+        yield Opened(job.id, job.creator, job.asset, job.total, (Run((1, job.tasks), job.wu_milli),))
+
+
+class Pause(body.Body):
+    """Lease no more tasks of the job for now."""
+
+    job: body.Job
+
+    def decide(self, world: World, origin: Origin) -> Iterator[Event]:
+        job = mine(world, self.job, origin)
+        if job.status == "paused":
+            return
+        JOB.guard(job.id, job.status, Paused.verb())
+        yield Paused(job.id, "owner" if job.creator == origin.account else "operator")
+
+
+class Resume(body.Body):
+    """Go on with a paused job."""
+
+    job: body.Job
+
+    def decide(self, world: World, origin: Origin) -> Iterator[Event]:
+        job = mine(world, self.job, origin)
+        if job.status == "open":
+            return
+        JOB.guard(job.id, job.status, Resumed.verb())
+        yield Resumed(job.id)
+
+
+class Cancel(body.Body):
+    """Give the job up. Tasks that nobody leased are free; leased ones have a grace, in which a proof still counts (DOMAIN.md §1)."""
+
+    job: body.Job
+
+    def decide(self, world: World, origin: Origin) -> Iterator[Event]:
+        job = mine(world, self.job, origin)
+        if job.status == "closing" or (job.status == "closed" and job.outcome == "cancelled"):
+            return
+        JOB.guard(job.id, job.status, Closed.verb())
+        yield from end(world, job, "cancelled", "creator" if job.creator == origin.account else "operator")
+
+
+def end(world: World, job: Job, outcome: Outcome, reason: str) -> Iterator[Event]:
+    """End a job early: at once if nothing of it is under way, else when that is done."""
+    if job.open_tasks > len(job.ready):
+        yield Closing(job.id, outcome, reason)
+    else:
+        yield closed(world, job, outcome, reason)
+
+
+def settle(world: World, job: Job) -> Iterator[Event]:
+    """What follows for the job when one of its tasks ended."""
+    if job.status == "closing" and not job.open_tasks:
+        yield closed(world, job, job.outcome, job.reason)  # type: ignore[arg-type]
+    elif job.status in {"open", "paused"} and not job.open_tasks:
+        yield closed(world, job, "failed" if job.dead else "completed", "errors" if job.dead else "done")
+    elif job.status == "open" and job.dead * 1_000_000 > world.policy.dead_ppm * job.tasks:
+        yield Paused(job.id, "errors")
+
+
+def closed(world: World, job: Job, outcome: Outcome, reason: str) -> Closed:
+    refund = world.credit(accounts.unallocated(job.asset, job.id))
+    counts = Counts(job.accepted, job.dead, job.tasks - job.accepted - job.dead)
+    return Closed(job.id, job.creator, job.asset, outcome, reason, counts, refund)
+
+
+class Quote(Value):
+    """Answer a submission. By the house, in the same block."""
+
+    job: JobId
+
+    def decide(self, world: World, origin: Origin) -> Iterator[Event]:
+        job = world.jobs[self.job]
+        engine = world.engines[job.engine]
+        groups = job.tasks // job.frames
+        wu_milli = max(1, -(-job.pixels * job.samples * engine.wu_milli_per_msample // (1_000_000 * groups)))
+        total = units.price(job.limit_price, wu_milli) * job.tasks
+        speed = sum(-seat[2] for cls in engine.classes for seat in world.free.get(cls, ()) if seat[0] <= job.limit_price)
+        eta_s = -(-wu_milli * job.tasks // speed) if speed else 0
+        valid_us = origin.at_us + world.policy.quote_valid_us
+        yield Quoted(job.id, (Run((1, job.tasks), wu_milli),), total, eta_s, "rate", valid_us)
+
+
+class End(Value):
+    """A quote, a pause or a deadline ran out. By the house."""
+
+    job: JobId
+    reason: Literal["quote", "paused", "deadline"]
+
+    def decide(self, world: World, origin: Origin) -> Iterator[Event]:
+        yield from end(world, world.jobs[self.job], "cancelled" if self.reason == "quote" else "failed", self.reason)
+
+
+class Archive(Value):
+    """Forget a job that is over and paid. By the house."""
+
+    job: JobId
+
+    def decide(self, world: World, origin: Origin) -> Iterator[Event]:
+        yield Archived(self.job)
