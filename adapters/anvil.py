@@ -22,9 +22,9 @@ from domain.treasury import chain
 
 ETHER_WEI = 10**18
 CHAIN_ID = 31337
+VERSION = "1.7.1"
 
 _READY_S_MAX = 15.0
-_PACKAGE = Path("node_modules/@foundry-rs")
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -52,14 +52,15 @@ class Anvil:
 
 
 def find(tools: Path) -> Path:
-    """The program, from npm's folder below `tools` or from the PATH. Raises `Unavailable` with the fix where there is none."""
-    name = f"anvil-{sys.platform}-{_MACHINES.get(platform.machine(), platform.machine())}"
-    program = tools / _PACKAGE / name / "bin" / "anvil"
-    if program.is_file():
-        return program.resolve()
+    """The program: from npm's folder in `tools`, beside the interpreter, or on the PATH. Raises `Unavailable` with the fix."""
+    package = f"anvil-{sys.platform}-{_MACHINES.get(platform.machine(), platform.machine())}"
+    below = Path("node_modules/@foundry-rs", package, "bin/anvil")
+    for program in (tools / below, tools / "anvil" / below, Path(sys.prefix, "bin/anvil")):
+        if program.is_file():
+            return program.resolve()
     if found := shutil.which("anvil"):
         return Path(found)
-    raise Unavailable(f"there is no anvil: npm install --prefix {tools} @foundry-rs/anvil@1.7.1")
+    raise Unavailable(f"there is no anvil: npm install --prefix {tools} @foundry-rs/anvil@{VERSION}")
 
 
 @contextlib.asynccontextmanager
