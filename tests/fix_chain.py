@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from adapters import anvil, contracts, signer
+from adapters import signer
 from adapters.chain import EvmChain
-from adapters.evm import transaction
+from adapters.evm import anvil, contracts, transaction
 from adapters.evm.node import Node
 from adapters.evm.wallet import Wallet, mined
 from domain.treasury import chain

@@ -36,7 +36,7 @@ ALSO = {
 
 CLIENTS = (
     {"psycopg", "psycopg_pool"},
-    {"web3", "eth_account", "eth_typing", "eth_utils", "hexbytes", "coincurve"},
+    {"web3", "eth_account", "eth_abi", "eth_typing", "eth_utils", "hexbytes", "rlp", "coincurve", "Crypto"},
     {"vyper"},
     {"obstore"},
     {"httpx2"},

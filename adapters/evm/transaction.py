@@ -89,6 +89,11 @@ def batch_gas(items: int) -> int:
     return 200_000 + 140_000 * items
 
 
+def create(bytecode: str, kinds: Sequence[str], arguments: Sequence[object]) -> Call:
+    """Makes a contract of 0x-prefixed hex; `kinds` are the types of its constructor's arguments."""
+    return Call("0x", bytes.fromhex(bytecode[2:]) + abi.encode(kinds, arguments), 3_000_000)
+
+
 def contract_address(creator: str, nonce: int) -> str:
     """Where the contract will be that `creator` makes with this nonce (Yellow Paper, §7)."""
     return "0x" + typed.keccak(rlp.encode([bytes.fromhex(creator[2:]), nonce]))[-20:].hex()

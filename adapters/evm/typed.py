@@ -11,7 +11,6 @@ import coincurve
 from Crypto.Hash import keccak as _keccak
 
 SECP256K1_N = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
-SIGNATURE_BYTES = 65
 
 _DOMAIN = {"name": "string", "version": "string", "chainId": "uint256", "verifyingContract": "address", "salt": "bytes32"}
 _ARRAY = re.compile(r"(.+)\[(\d*)\]")
@@ -19,6 +18,7 @@ _INTEGER = re.compile(r"(u?)int(\d+)")
 _BYTES = re.compile(r"bytes(\d+)")
 _DECIMAL = re.compile(r"0|-?[1-9]\d{0,77}")
 _HEX = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
+_SIGNATURE = re.compile(r"0x[0-9a-f]{130}")
 
 Types = dict[str, list[dict[str, str]]]
 
@@ -44,12 +44,12 @@ def digest(typed: dict[str, Any]) -> bytes:
 
 
 def recover(digest32: bytes, signature: str) -> str:
-    """The address that signed, lower-case. `signature` is r ‖ s ‖ v in hex, v 27 or 28.
+    """The address that signed, lower-case. `signature` is r ‖ s ‖ v in lower-case hex, v 27 or 28.
 
     Raises `ValueError` unless it is the one canonical form: exactly 65 bytes, s in the lower half (EIP-2), a point on the curve.
     """
-    if len(signature) != 2 + 2 * SIGNATURE_BYTES or not _HEX.fullmatch(signature):
-        raise ValueError("a signature is 65 bytes as 0x-prefixed hex")
+    if not _SIGNATURE.fullmatch(signature):
+        raise ValueError("a signature is 65 bytes as 0x-prefixed lower-case hex")
     raw = bytes.fromhex(signature[2:])
     if raw[64] not in {27, 28}:
         raise ValueError("the last byte of a signature is 27 or 28")

@@ -4,8 +4,7 @@ be events before they are sent.
 
 import asyncio
 
-from adapters import contracts
-from adapters.evm import transaction
+from adapters.evm import contracts, transaction
 from adapters.evm.node import Node
 from adapters.signer import Signer
 from domain.treasury import chain

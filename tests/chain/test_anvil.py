@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from adapters import anvil
+from adapters.evm import anvil
 from tests.fix_chain import TOOLS
 
 STARTS_AND_WAITS = """
 import asyncio, pathlib, sys
-from adapters import anvil
+from adapters.evm import anvil
 
 async def main():
     async with anvil.running(anvil.find(pathlib.Path(sys.argv[1])), pathlib.Path(sys.argv[2])) as node:

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from adapters import anvil
 from adapters.chain import EvmChain
-from adapters.evm import transaction
+from adapters.evm import anvil, transaction
 from adapters.evm.node import Node
 from domain.treasury import chain
 from tests.fix_chain import TOOLS, Rigs

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters import contracts
+from adapters.evm import contracts
 
 SOURCE = "# pragma version 0.4.3\nkept: public(uint256)\n\n@deploy\ndef __init__(value_: uint256):\n    self.kept = value_\n"
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from adapters import anvil, signer
-from adapters.evm import transaction
+from adapters import signer
+from adapters.evm import anvil, transaction
 from adapters.evm.wallet import Reverted
 from domain.treasury import chain
 from tests.fix_chain import Rigs, mood

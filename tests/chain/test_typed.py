@@ -101,6 +101,8 @@ def test_the_other_signature_of_the_same_key_is_refused() -> None:
         lambda good: good[:-2],
         lambda good: good + "00",
         lambda good: good[2:],
+        lambda good: good.replace("0x", "0X"),
+        lambda good: "0x" + good[2:].upper(),
         lambda good: good[:-2] + "00",
         lambda good: good[:-2] + "1d",
         lambda good: "0x" + "zz" * 65,

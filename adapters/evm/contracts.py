@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from eth_abi import abi
 
 from adapters.evm import transaction
 from domain.value import Value
 
-SOURCES = Path(__file__).resolve().parents[1] / "contracts"
-DEPLOY_GAS = 3_000_000
+SOURCES = Path(__file__).resolve().parents[2] / "contracts"
 
 
 class Contract(Value):
@@ -52,7 +50,7 @@ def creation(contract: Contract, *arguments: object) -> transaction.Call:
     """The call that puts it on a chain, with the arguments of its constructor."""
     constructor: dict[str, Any] = next((part for part in contract.abi if part["type"] == "constructor"), {"inputs": []})
     kinds = [field["type"] for field in constructor["inputs"]]
-    return transaction.Call("0x", bytes.fromhex(contract.bytecode[2:]) + abi.encode(kinds, arguments), DEPLOY_GAS)
+    return transaction.create(contract.bytecode, kinds, arguments)
 
 
 def _compile(name: str, source: str) -> Contract:
