@@ -14,7 +14,7 @@ from worker_runtime.gpu import mitsuba
 FRAME = "bench.xml"
 SIZE = (160, 90)
 GRID = (2, 2)
-SAMPLES = 96
+SAMPLES = 80
 WU_MILLI = 1_500
 """What the built-in engine is registered with: one and a half seconds of the reference device, load included."""
 _BALLS = 24

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from domain.proof import tiles
 from worker_runtime.gpu import assets
 
-SAMPLES_MAX = 4_096
+SAMPLES_MAX = 65_536
 BRANCHES_MAX = 64
 """Materials and textures that one material can ask in turn, through references too: a blend of blends doubles each time."""
 VALUE_CHARS_MAX = 2_000
