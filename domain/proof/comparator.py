@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
-from domain.proof import tiles
+from domain.work import tiles
 
 Verdict = Literal["valid", "invalid", "inconclusive"]
 

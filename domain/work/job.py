@@ -16,7 +16,7 @@ from domain.event import Event, Origin
 from domain.ids import AccountId, JobId, job_id, order, task_id
 from domain.lifecycle import JOB
 from domain.parts import Job, Task
-from domain.proof import tiles
+from domain.work import tiles
 from domain.units import Units
 from domain.value import Value
 from domain.world import World, drop

@@ -6,7 +6,8 @@ import struct
 
 import pytest
 
-from domain.proof import comparator, tiles
+from domain.proof import comparator
+from domain.work import tiles
 
 SPEC = bytes(range(32))
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from domain.proof import tiles
+from domain.work import tiles
 from domain.work import manifest
 from worker_runtime.gpu import rules, sandbox, scene
 

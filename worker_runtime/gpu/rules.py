@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from domain.proof import tiles
+from domain.work import tiles
 from worker_runtime.gpu import assets
 
 SAMPLES_MAX = 65_536

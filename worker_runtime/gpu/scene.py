@@ -11,7 +11,7 @@ from typing import NamedTuple
 from xml.parsers import expat
 from xml.sax import saxutils
 
-from domain.proof import tiles
+from domain.work import tiles
 from domain.work import manifest
 from worker_runtime.gpu import assets, rules
 

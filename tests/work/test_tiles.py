@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.proof import tiles
+from domain.work import tiles
 
 SPEC = tiles.Spec("mitsuba", "mitsuba-3.9.1", "ab" * 32, 4, (320, 180), (4, 4), 4, 64, 7)
 HASH = bytes.fromhex(SPEC.sha256())
