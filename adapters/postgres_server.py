@@ -31,6 +31,7 @@ FORGETFUL: Mapping[str, str] = {"fsync": "off", "synchronous_commit": "off", "fu
 
 _OWNERS = ("postgres", "nobody")
 _READY_S_MAX = 30.0
+_SOCKET_PATH_MAX = 100
 
 
 class Unavailable(Exception):
@@ -41,15 +42,13 @@ class Unavailable(Exception):
 def running(directory: Path, settings: Mapping[str, str] = DURABLE, *, keep: bool = True) -> Iterator[str]:
     """Runs a server on the data in `directory` (made when missing) and yields its libpq URI; stops it at the end.
 
-    It listens on a Unix socket in a folder that only we may enter, on no network address. It ends with the calling thread even
+    It listens on a Unix socket in a folder that only its user may enter, on no network address. It ends with the calling thread even
     if that is killed. `keep=False` removes the data at the end. Raises `Unavailable` with the tail of the server's log.
     """
     owner = _owner()
     programs = _programs(owner)
     data = _data(directory, owner)
-    with tempfile.TemporaryDirectory(prefix="gridledger-pg-") as sockets:
-        if owner is not None:
-            os.chown(sockets, owner, -1)
+    with _sockets(data, owner) as sockets:
         if not (data / "PG_VERSION").exists():
             _initialise(programs, data, owner)
         # A pid file names a server that was killed; whether its number runs is asked of the lock on the data, by PostgreSQL.
@@ -57,9 +56,7 @@ def running(directory: Path, settings: Mapping[str, str] = DURABLE, *, keep: boo
         command = [str(programs / "postgres"), "-D", str(data)]
         command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         output = data / "server.log"
-        server = process.start(
-            command, output=output, directory=data, environment=_environment(), user=owner, at_death=signal.SIGINT
-        )
+        server = process.start(command, output=output, directory=data, environment=_environment(), user=owner, at_death=signal.SIGINT)
         try:
             _wait(server, data, output)
             yield f"postgresql://postgres@/postgres?host={quote(sockets, safe='')}"
@@ -139,6 +136,18 @@ def _shelter(tree: Path) -> Path:
 def _reachable(path: Path) -> bool:
     """Whether any user may enter `path` and each folder above it."""
     return all(folder.stat().st_mode & stat.S_IXOTH for folder in (path, *path.parents))
+
+
+@contextlib.contextmanager
+def _sockets(data: Path, owner: int | None) -> Iterator[str]:
+    """Where the socket lies: with the data, or in a temporary folder if its path would be longer than the system takes."""
+    if len(os.fsencode(data / ".s.PGSQL.5432")) <= _SOCKET_PATH_MAX:
+        yield str(data)
+        return
+    with tempfile.TemporaryDirectory(prefix="gridledger-pg-") as sockets:
+        if owner is not None:
+            os.chown(sockets, owner, -1)
+        yield sockets
 
 
 def _environment() -> dict[str, str]:
