@@ -64,6 +64,7 @@ class Ledger(Struct):
         """The first block: the events of `command` and nothing else."""
         assert self.head.size == 0, "a ledger is opened once"
         self._carry_out(command, Origin(command_id(HOUSE, "genesis"), HOUSE, now_us, 1))
+        assert self.world.log == self.head.log, "the first event names the log that the headers name"
         return self._seal_pending()
 
     def decide(self, ask: Ask, now_us: int) -> Receipt:

@@ -99,6 +99,11 @@ class Receipt(Value):
     lines: tuple[bytes, ...] = ()
     """Byte for byte; empty also for an older command, whose lines the log has."""
 
+    @property
+    def last(self) -> int:
+        """The position from which on its effect is to be seen."""
+        return self.position + max(self.count, 1) - 1
+
 
 class Done(Value):
     """What is remembered of a command."""

@@ -53,7 +53,7 @@ def _from_wire(kind: type, value: Any) -> Any:
     return kind(value)
 
 
-_decoder = msgspec.json.Decoder(Recorded[Union[EVENTS]], dec_hook=_from_wire)  # type: ignore[valid-type]
+_decoder = msgspec.json.Decoder(Recorded[Union[EVENTS]], dec_hook=_from_wire)  # type: ignore[valid-type]  # noqa: UP007 - of a tuple
 encode = msgspec.json.Encoder(enc_hook=_to_wire).encode
 """Any of our structs as JSON, amounts as decimal strings."""
 
@@ -62,7 +62,7 @@ def event(line: bytes) -> Recorded[Event]:
     """The event of a line. Raises `Broken` if this code does not know the stored name, or would have written another line."""
     try:
         recorded: Recorded[Event] = _decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as reason:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as reason:
         raise Broken(str(reason)) from reason
     if encode(recorded) != line:
         raise Broken(f"position {recorded.pos} is not written as it should be")
