@@ -84,7 +84,7 @@ class World(Struct):
     draws: list[Draw] = []
     benches_due: list[Draw] = []
     benches: int = 0
-    """Open ones."""
+    """Under lease."""
 
     claims: list[CheckClaim] = []
     barred: list[WorkerId] = []

@@ -65,7 +65,6 @@ class Scored(WorkerEvent, tag="worker.scored.v1"):
 
 def leave(world: World, task: Task) -> None:
     del world.tasks[task.id]
-    world.benches -= 1
     world.versions.pop(task.id, None)
 
 

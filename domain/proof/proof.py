@@ -44,6 +44,7 @@ class Committed(TaskEvent, tag="proof.committed.v1"):
         task.move(self.verb())
         task.proof = Proof(world.pos, world.at_us, list(self.raw))
         world.release(task)
+        world.benches -= not task.job
         insort(world.proofs_waiting, (world.at_us, world.pos, task.id))
 
     def claims(self) -> tuple[Claim, ...]:
