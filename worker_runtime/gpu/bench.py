@@ -7,8 +7,7 @@ one tile of it has done what a check of any other task is. On the reference devi
 from collections.abc import Iterator
 from hashlib import sha256
 
-from domain.work import tiles
-from domain.work import manifest
+from domain.work import manifest, tiles
 from worker_runtime.gpu import mitsuba
 
 FRAME = "bench.xml"

@@ -16,8 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from domain.work import tiles
-from domain.work import manifest
+from domain.work import manifest, tiles
 from worker_runtime.gpu import rules, sandbox, scene
 
 ENGINE = "mitsuba"

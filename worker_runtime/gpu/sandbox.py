@@ -56,7 +56,7 @@ class Sandbox(NamedTuple):
         try:
             os.write(calls, forbidden_calls(platform.machine()))
             os.lseek(calls, 0, os.SEEK_SET)
-            words = [*_confined(inputs), "--seccomp", str(calls), "--", *_bounded(limits, True), *command]
+            words = [*confined(inputs), "--seccomp", str(calls), "--", *_bounded(limits, True), *command]
             return await asyncio.create_subprocess_exec(*words, stdin=pipe, stdout=pipe, stderr=pipe, env={}, pass_fds=[calls])
         finally:
             os.close(calls)
@@ -67,17 +67,17 @@ ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8"}  # no
 
 def find() -> Sandbox:
     """What this machine offers; tried, not guessed."""
-    return Sandbox(_missing())
+    return Sandbox(missing())
 
 
 @functools.cache
-def _missing() -> str | None:
+def missing() -> str | None:
     if sys.platform != "linux" or platform.machine() not in _CALLS:
         return f"there is no sandbox for {sys.platform} on {platform.machine()}"
     for tool, package in (("bwrap", "bubblewrap"), ("prlimit", "util-linux")):
         if not shutil.which(tool):
             return f"{tool} is not installed (package {package})"
-    trial = [*_confined(()), "--", *_bounded(LIMITS, True), "true"]
+    trial = [*confined(()), "--", *_bounded(LIMITS, True), "true"]
     try:
         outcome = subprocess.run(trial, capture_output=True, timeout=_WALL_S, check=False, env={})
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -103,7 +103,7 @@ def _bounded(limits: Limits, isolated: bool) -> list[str]:
     return [prlimit, *(f"--{name}={most}" for name, most in bounds.items()), "--"]
 
 
-def _confined(inputs: Sequence[Path]) -> list[str]:
+def confined(inputs: Sequence[Path]) -> list[str]:
     """The bubblewrap command up to what it runs."""
     words = [shutil.which("bwrap") or "bwrap", "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session"]
     words += ["--cap-drop", "ALL", "--uid", "65534", "--gid", "65534", "--hostname", "sandbox", "--clearenv"]

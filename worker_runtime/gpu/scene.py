@@ -11,8 +11,7 @@ from typing import NamedTuple
 from xml.parsers import expat
 from xml.sax import saxutils
 
-from domain.work import tiles
-from domain.work import manifest
+from domain.work import manifest, tiles
 from worker_runtime.gpu import assets, rules
 
 SceneRefused = assets.SceneRefused
@@ -109,6 +108,9 @@ class _Reader:
     def read(self, xml: bytes) -> rules.Node:
         if len(xml) > XML_BYTES_MAX:
             raise SceneRefused("size", f"{self.name}: {len(xml)} bytes, at most {XML_BYTES_MAX}")
+        # Expat believes a byte order mark more than its caller.
+        if b"\0" in xml or not _utf8(xml):
+            raise SceneRefused("encoding", f"{self.name}: expected UTF-8 without null bytes")
         try:
             self.parser.Parse(xml, True)
         except expat.ExpatError as error:
@@ -148,6 +150,14 @@ class _Reader:
 
     def instruction(self, target: str, data: str) -> None:
         raise self.refuse("instruction", "a processing instruction")
+
+
+def _utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _element(tag: str, attributes: dict[str, str], inside: str = "") -> str:

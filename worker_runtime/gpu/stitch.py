@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from domain.proof import tiles
+from domain.work import tiles
 
 Frame = NDArray[np.float32]
 """Linear light, shape (height, width, 3), rows from the top."""
