@@ -25,6 +25,8 @@ ROOMS = {
 
 ALSO = {
     "worker_runtime.gpu": {"numpy", "mitsuba", "drjit"},
+    "worker_runtime.gpu.stitch": {"PIL"},
+    "worker_runtime.gpu.probe": {"pynvml"},
     "worker_runtime.checker": {"numpy"},
     "api.app": {"starlette"},
     "api.live": {"starlette"},
@@ -41,7 +43,6 @@ CLIENTS = (
     {"obstore"},
     {"httpx2"},
     {"structlog"},
-    {"pynvml"},
     {"prometheus_client"},
 )
 """Client libraries of the outside systems. A module of `adapters` uses those of one line at most."""
