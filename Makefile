@@ -37,7 +37,7 @@ lock: .venv/.ready-test ## lock the dependencies again: make lock ARGS=--upgrade
 	tools/lock $(ARGS)
 
 clean: ## remove everything that set-up, builds and runs left here
-	rm -rf .venv .tools build dist demo .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .tools build dist demo-out .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 .PHONY: _static
 _static:
