@@ -14,7 +14,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 NAME = "gridledger"
-ROOMS = ("domain", "projections", "adapters", "worker_runtime", "auditor", "api")
+ROOMS = ("domain", "projections", "adapters", "worker_runtime", "auditor", "api", "cli", "demo")
 DATA = ("migrations", "contracts")
 """Folders without Python that modules read at run time, relative to their own place: it is the same in both layouts."""
 
@@ -28,8 +28,10 @@ def nested(source: str, root: Path) -> str:
     # Columns of the syntax tree count bytes of UTF-8.
     for line, column in sorted(_places(ast.parse(source), root), reverse=True):
         raw = lines[line - 1].encode()
-        assert raw[column:].decode().startswith(ROOMS)
-        lines[line - 1] = (raw[:column] + f"{NAME}.".encode() + raw[column:]).decode()
+        # Behind `from` may be more than one space, before a text's quote a letter.
+        name = raw[column:].lstrip(b"\t rRuUbB'\"")
+        assert name.decode().startswith(ROOMS)
+        lines[line - 1] = (raw[: len(raw) - len(name)] + f"{NAME}.".encode() + name).decode()
     return "".join(lines)
 
 
@@ -47,7 +49,7 @@ def _places(tree: ast.AST, root: Path) -> set[tuple[int, int]]:
                             raise ValueError(f"line {node.lineno}: `import {name.name}` binds a room's name; say `from ... import`")
                         places.add((name.lineno, name.col_offset))
             case ast.Constant(value=str(text)) if MODULE.fullmatch(text) and _is_module(root, text):
-                places.add((node.lineno, node.col_offset + 1))
+                places.add((node.lineno, node.col_offset))
     return places
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from hatch_build import ROOMS
+
 pytestmark = pytest.mark.checkout
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("domain", "projections", "adapters", "worker_runtime", "auditor", "api")
 PURE = ("domain", "projections")
 
 MODULE_LINES_MAX = 400
