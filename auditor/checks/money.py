@@ -1,0 +1,61 @@
+"""Money: entries as their events make them, balances from entries alone, and what must hold of them after every event."""
+
+from collections import defaultdict
+
+from auditor.report import Findings
+from domain.event import Event, Recorded
+from domain.work import job
+
+NEVER_OWED = ("1110.treasury", "1120.inbound", "5110.gas")
+"""Debit accounts that cannot be below zero; 1140 may be, from a batch's block to its finality."""
+
+
+class Books:
+    """Balances by account, debits minus credits; and of each job's escrow, all its accounts together."""
+
+    def __init__(self, findings: Findings) -> None:
+        self._findings = findings
+        self.balances: dict[str, int] = {}
+        self._escrow: dict[str, int] = defaultdict(int)
+
+    def take(self, it: Recorded[Event]) -> None:
+        findings = self._findings
+        findings.seen["entries"] += 1
+        expected = it.event.entry()
+        if it.entry != expected:
+            findings.found("entries", "the entry is not what the event makes it", it.pos, expected=expected, actual=it.entry)
+        sums: dict[str, int] = {}
+        for account, amount in it.entry:
+            asset, _, name = account.partition(":")
+            sums[asset] = sums.get(asset, 0) + amount
+            balance = self.balances.get(account, 0) + amount
+            if balance:
+                self.balances[account] = balance
+            else:
+                self.balances.pop(account, None)
+            if name.startswith("2120."):
+                self._escrow[name.split(".")[2].partition("/")[0]] += amount
+            self._bound(it.pos, account, name, balance)
+        if any(sums.values()):
+            findings.found("entries", "the entry does not balance", it.pos, expected="0", actual=sums)
+        if isinstance(it.event, job.Closed) and (left := self._escrow.pop(it.event.job, 0)):
+            findings.found("balances", f"the escrow of {it.event.job} is not empty at its close", it.pos, expected="0", actual=-left)
+
+    def _bound(self, pos: int, account: str, name: str, balance: int) -> None:
+        self._findings.seen["balances"] += 1
+        if balance > 0 and name.startswith("2"):
+            self._findings.found("balances", f"{account} is overdrawn", pos, expected="0 or more", actual=-balance)
+        if balance < 0 and name.startswith(NEVER_OWED):
+            self._findings.found("balances", f"{account} is below zero", pos, expected="0 or more", actual=balance)
+
+    def finish(self) -> None:
+        """At the end: all accounts of an asset together."""
+        for asset, sum_ in self.trial_balance().items():
+            if sum_:
+                self._findings.found("balances", f"the trial balance of {asset} is not zero", expected="0", actual=sum_)
+
+    def trial_balance(self) -> dict[str, int]:
+        sums: dict[str, int] = defaultdict(int)
+        for account, balance in self.balances.items():
+            sums[account.partition(":")[0]] += balance
+        return dict(sums)
