@@ -33,7 +33,7 @@ class Expire(Value):
         last = world.workers[it.worker]
         yield from task.ended(world, it, "no_reply", "no_reply")
         if last.presence == "online":
-            yield worker.Offline(last.id, "no_reply", it.leased_us)
+            yield worker.Offline(last.id, "no_reply", it.leased_us, last.online_us)
 
 
 class CancelLease(Value):

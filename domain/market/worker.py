@@ -61,6 +61,8 @@ class Changed(WorkerEvent, tag="worker.changed.v1"):
 
 class Online(WorkerEvent, tag="worker.online.v1"):
     session: str
+    again: bool
+    """It was online, and its agent began anew."""
 
     def apply(self, world: World) -> None:
         worker = world.workers[self.worker]
@@ -79,6 +81,8 @@ class Offline(WorkerEvent, tag="worker.offline.v1"):
 
     reason: Literal["left", "silent", "no_reply"]
     last_seen_us: int
+    online_us: int
+    """Since when it was online."""
 
     def apply(self, world: World) -> None:
         worker = world.workers[self.worker]
@@ -189,7 +193,7 @@ class GoOnline(body.Body):
             raise NotAllowed(what=worker.id, status="retired", happens=Online.verb())
         if worker.quarantined_us:
             raise Frozen(id=worker.id, until_us=worker.quarantined_us)
-        yield Online(worker.id, self.session)
+        yield Online(worker.id, self.session, worker.presence == "online")
 
 
 class GoOffline(body.Body):
@@ -200,7 +204,7 @@ class GoOffline(body.Body):
     def decide(self, world: World, origin: Origin) -> Iterator[Event]:
         worker = own(world, self.worker, origin)
         if worker.presence == "online":
-            yield Offline(worker.id, "left", origin.at_us)
+            yield Offline(worker.id, "left", origin.at_us, worker.online_us)
 
 
 class Silence(body.Body):
@@ -214,7 +218,7 @@ class Silence(body.Body):
         origin.require(world, "presence")
         worker = world.workers.get(self.worker) or origin.missing(self.worker)
         if worker.presence == "online" and worker.session == self.session:
-            yield Offline(worker.id, "silent", self.last_seen_us)
+            yield Offline(worker.id, "silent", self.last_seen_us, worker.online_us)
 
 
 class Release(Value):

@@ -1,12 +1,13 @@
 """Earnings: shares of accepted work mature, and the checkers' pool is distributed at the end of each epoch."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 from domain import accounts
 from domain.accounts import Asset, Entry, entry, move
 from domain.event import Event, Origin
-from domain.ids import AccountId, TaskId
-from domain.parts import CheckClaim
+from domain.ids import AccountId, TaskId, WorkerId
+from domain.parts import CheckClaim, Share
 from domain.units import ZERO, Units, split
 from domain.value import Value
 from domain.world import World
@@ -21,6 +22,11 @@ class MaturedLine(Value):
     """What the worker's owner gets; less than he earned if it was slashed meanwhile."""
     checkers: Units
     fee: Units
+    earner: WorkerId
+    """Who did the work."""
+    fence: int
+    next: Literal["matured", "cancelled"]
+    """What becomes of the task: one that was cancelled for a fee stays so."""
 
 
 class Matured(Event, tag="earnings.matured.v1"):
@@ -38,7 +44,7 @@ class Matured(Event, tag="earnings.matured.v1"):
             share = world.shares.pop(line.task)
             task, job = world.tasks[line.task], world.jobs[share.job]
             world.drop_timer("mature", line.task)
-            task.move(self.verb())
+            task.move(self.verb(), line.next)
             job.unmatured -= 1
             for id in job.audits:
                 audit = world.audits[id]
@@ -108,9 +114,13 @@ class Mature(Value):
     tasks: tuple[TaskId, ...]
 
     def decide(self, world: World, origin: Origin) -> Iterator[Event]:
-        shares = [world.shares[task] for task in self.tasks]
-        lines = tuple(MaturedLine(share.task, share.owner, share.amount, share.checkers, share.fee) for share in shares)
-        yield Matured(self.asset, lines)
+        yield Matured(self.asset, tuple(line(world, world.shares[task]) for task in self.tasks))
+
+
+def line(world: World, share: Share) -> MaturedLine:
+    task = world.tasks[share.task]
+    after: Literal["matured", "cancelled"] = "cancelled" if task.status == "cancelled" else "matured"
+    return MaturedLine(share.task, share.owner, share.amount, share.checkers, share.fee, share.worker, task.fence, after)
 
 
 class Distribute(Value):

@@ -76,6 +76,8 @@ class Taken(Value):
 
     task: TaskId
     amount: Units
+    worker: WorkerId
+    """Who did that task: another one of the same owner, perhaps."""
 
 
 class Slashed(Event, tag="stake.slashed.v1"):
@@ -201,7 +203,7 @@ def slash(world: World, worker: WorkerId, audit: AuditId, task: TaskId, gross: U
     for share in world.shares.values():
         if share.owner == account and share.asset == asset and share.amount and left and len(taken) < 100:
             part = Units(min(left, share.amount))
-            taken.append(Taken(share.task, part))
+            taken.append(Taken(share.task, part, share.worker))
             left -= part
     from_accrued = Units(sum(part.amount for part in taken))
     return Slashed(account, worker, asset, audit, task, gross, p_ppm, from_stake, from_accrued, tuple(taken), left)

@@ -16,9 +16,9 @@ from domain.event import Event, Origin
 from domain.ids import AccountId, JobId, job_id, order, task_id
 from domain.lifecycle import JOB
 from domain.parts import Job, Task
-from domain.work import tiles
 from domain.units import Units
 from domain.value import Value
+from domain.work import tiles
 from domain.world import World, drop
 
 Outcome = Literal["completed", "cancelled", "failed"]
@@ -133,6 +133,8 @@ class Opened(JobEvent, tag="job.opened.v1"):
     asset: Asset
     hold: Units
     plan: tuple[Run, ...]
+    groups: int
+    """Tasks per frame."""
 
     def apply(self, world: World) -> None:
         job = world.jobs[self.job]
@@ -181,6 +183,8 @@ class Closing(JobEvent, tag="job.closing.v1"):
 
     outcome: Outcome
     reason: str
+    cancelled: int
+    """Tasks that waited for a worker, and are cancelled by this."""
 
     def apply(self, world: World) -> None:
         job = world.jobs[self.job]
@@ -209,6 +213,8 @@ class Closed(JobEvent, tag="job.closed.v1"):
     reason: str
     counts: Counts
     refund: Units
+    cancelled: int
+    """Tasks that waited for a worker, and are cancelled by this."""
 
     def apply(self, world: World) -> None:
         job = world.jobs[self.job]
@@ -330,7 +336,7 @@ class Open(body.Body):
         has = world.credit(where := accounts.available(job.asset, job.creator))
         if has < job.total:
             raise InsufficientFunds(account=where, available=has, needed=job.total)
-        yield Opened(job.id, job.creator, job.asset, job.total, (Run((1, job.tasks), job.wu_milli),))
+        yield Opened(job.id, job.creator, job.asset, job.total, (Run((1, job.tasks), job.wu_milli),), job.tasks // job.frames)
 
 
 class Pause(body.Body):
@@ -375,7 +381,7 @@ class Cancel(body.Body):
 def end(world: World, job: Job, outcome: Outcome, reason: str) -> Iterator[Event]:
     """End a job early: at once if nothing of it is under way, else when that is done."""
     if job.open_tasks > len(job.ready):
-        yield Closing(job.id, outcome, reason)
+        yield Closing(job.id, outcome, reason, len(job.ready))
     else:
         yield closed(world, job, outcome, reason)
 
@@ -393,7 +399,7 @@ def settle(world: World, job: Job) -> Iterator[Event]:
 def closed(world: World, job: Job, outcome: Outcome, reason: str) -> Closed:
     refund = world.credit(accounts.unallocated(job.asset, job.id))
     counts = Counts(job.accepted, job.dead, job.tasks - job.accepted - job.dead)
-    return Closed(job.id, job.creator, job.asset, outcome, reason, counts, refund)
+    return Closed(job.id, job.creator, job.asset, outcome, reason, counts, refund, len(job.ready))
 
 
 class Quote(Value):
