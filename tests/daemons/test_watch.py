@@ -1,0 +1,243 @@
+"""The watch against a chain that does what a script says: each fact once, whatever the chain and the process do."""
+
+import pytest
+
+from domain.proof import beacon
+from domain.treasury import anchor, batch, deposit
+from domain.treasury.chain import ChainSilent
+from tests.daemons.rig import Killed, Rig
+
+AMOUNT = 20_000_000
+
+
+async def test_a_deposit_is_seen_when_it_is_mined_and_credited_when_it_is_final() -> None:
+    rig = Rig("standard")
+    someone = rig.net.person("creator")
+    rig.chain.deposit(someone, AMOUNT)
+    await rig.pass_s(1)
+    assert (rig.types(), rig.available(someone)) == (["deposit.seen"], 0)
+    await rig.pass_s(11)
+    assert rig.available(someone) == 0
+    await rig.pass_s(1)
+    assert (rig.types(), rig.available(someone)) == (["deposit.seen", "deposit.finalised", "chain.reconciled"], AMOUNT)
+
+
+@pytest.mark.parametrize("dies_at", ["!See", "See", "!Finalise", "Finalise", "!Reconcile", "Reconcile"])
+async def test_a_deposit_is_credited_once_wherever_the_watch_was_killed(dies_at: str) -> None:
+    rig = Rig()
+    someone = rig.net.person("creator")
+    for _ in range(2):
+        rig.chain.deposit(someone, AMOUNT)
+    rig.dies_at = dies_at
+    with pytest.raises(Killed):
+        await rig.pass_s(3)
+    rig.dies_at, rig.watch = "", rig.start_watch()
+    await rig.pass_s(3)
+    assert rig.available(someone) == rig.treasury() == 2 * AMOUNT
+    assert [rig.types().count(what) for what in ("deposit.seen", "deposit.finalised", "deposit.orphaned")] == [2, 2, 0]
+
+
+async def test_a_deposit_is_credited_once_by_a_watch_that_is_restarted_at_every_step() -> None:
+    rig = Rig()
+    people = [rig.net.person("creator") for _ in range(3)]
+    for someone in people:
+        rig.chain.deposit(someone, AMOUNT)
+        for _ in range(4):
+            rig.watch = rig.start_watch()
+            await rig.pass_s(1)
+    assert [rig.available(someone) for someone in people] == [AMOUNT] * 3
+    assert rig.types().count("deposit.finalised") == 3
+
+
+async def test_nothing_is_asked_for_again_once_it_is_final() -> None:
+    rig = Rig()
+    await rig.funded()
+    asked = len(rig.asks)
+    await rig.pass_s(5)
+    assert len(rig.asks) == asked
+
+
+async def test_a_deposit_that_left_the_chain_is_orphaned_and_never_credited() -> None:
+    rig = Rig("standard")
+    someone = rig.net.person("creator")
+    tx = rig.chain.deposit(someone, AMOUNT)
+    await rig.pass_s(3)
+    rig.chain.reorg(3, without=(tx,))
+    rig.chain.mine(3)
+    await rig.pass_s(20)
+    assert (rig.types(), rig.available(someone), rig.world.deposits) == (["deposit.seen", "deposit.orphaned"], 0, {})
+
+
+async def test_a_deposit_that_moved_to_another_block_is_credited_once() -> None:
+    rig = Rig("standard")
+    someone = rig.net.person("creator")
+    rig.chain.deposit(someone, AMOUNT)
+    await rig.pass_s(3)
+    rig.chain.reorg(3)
+    waiting, rig.chain.waiting = rig.chain.waiting, []
+    rig.chain.mine(2)
+    rig.chain.waiting = waiting
+    await rig.pass_s(20)
+    assert rig.types() == ["deposit.seen", "deposit.orphaned", "deposit.seen", "deposit.finalised", "chain.reconciled"]
+    assert rig.available(someone) == rig.treasury() == AMOUNT
+
+
+async def test_a_deposit_of_a_block_is_not_lost_when_another_of_that_block_becomes_final_first() -> None:
+    rig = Rig()
+    one, two = rig.net.person("creator"), rig.net.person("creator")
+    rig.chain.deposit(one, AMOUNT)
+    rig.chain.deposit(two, AMOUNT)
+    rig.net.wait(1_000_000)
+    rig.chain.mine(5)
+    rig.dies_at = "Finalise"
+    with pytest.raises(Killed):
+        await rig.watch.step()
+    rig.dies_at, rig.watch = "", rig.start_watch()
+    await rig.watch.step()
+    assert (rig.available(one), rig.available(two)) == (AMOUNT, AMOUNT)
+
+
+async def test_deposits_for_nobody_and_tiny_ones_stay_in_suspense() -> None:
+    rig = Rig()
+    someone = rig.net.person("creator")
+    for account, amount in (("0x" + "ff" * 32, AMOUNT), ("account-999999", AMOUNT), (someone, 1)):
+        rig.chain.deposit(account, amount)
+    await rig.pass_s(3)
+    credited = [it.event.credited for it in rig.net.events if isinstance(it.event, deposit.Finalised)]
+    assert (credited, rig.available(someone), rig.treasury()) == ([False] * 3, 0, 2 * AMOUNT + 1)
+
+
+async def test_an_amount_beyond_every_bound_stops_nobody_elses_deposit() -> None:
+    rig = Rig()
+    someone = rig.net.person("creator")
+    rig.chain.deposit(someone, 10**40)
+    rig.chain.deposit(someone, AMOUNT)
+    await rig.pass_s(3)
+    assert rig.available(someone) == AMOUNT
+
+
+async def test_silence_of_the_chain_delays_and_harms_nothing() -> None:
+    rig = Rig()
+    someone = rig.net.person("creator")
+    rig.chain.deposit(someone, AMOUNT)
+    rig.chain.mine()
+    rig.chain.silent = True
+    with pytest.raises(ChainSilent):
+        await rig.pass_s(1)
+    assert rig.types() == []
+    rig.chain.silent = False
+    await rig.pass_s(2)
+    assert rig.available(someone) == AMOUNT
+
+
+async def test_a_watch_that_was_away_catches_up_in_several_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker_runtime.daemons.watch.BLOCKS_MAX", 5)
+    rig = Rig()
+    someone = rig.net.person("creator")
+    for _ in range(4):
+        rig.chain.deposit(someone, AMOUNT)
+        rig.chain.mine(5)
+    await rig.pass_s(5)
+    assert (rig.available(someone), rig.treasury()) == (4 * AMOUNT, 4 * AMOUNT)
+
+
+async def test_reconciliation_says_what_the_treasury_holds_at_the_last_final_fact() -> None:
+    rig = Rig("standard")
+    someone = rig.net.person("creator")
+    for _ in range(3):
+        rig.chain.deposit(someone, AMOUNT)
+        await rig.pass_s(2)
+    await rig.pass_s(20)
+    found = [it.event for it in rig.net.events if isinstance(it.event, anchor.Reconciled)]
+    assert [(it.balance, it.ledger, it.breaks) for it in found] == [(n * AMOUNT, n * AMOUNT, 0) for n in (1, 2, 3)]
+
+
+async def test_money_that_nobody_told_us_of_is_a_break() -> None:
+    rig = Rig()
+    await rig.funded()
+    someone = rig.net.person("creator")
+    rig.chain.deposit(someone, 10**31)
+    rig.chain.deposit(someone, AMOUNT)
+    await rig.pass_s(3)
+    found = [it.event.breaks for it in rig.net.events if isinstance(it.event, anchor.Reconciled)]
+    assert found == [0, 10**31]
+
+
+async def waiting_for_beacon(rig: Rig) -> int:
+    """A worker that came online waits for its bench, and so for this grid time."""
+    owner = rig.net.person("provider")
+    rig.net.online(rig.net.worker(owner))
+    grid = rig.world.next_grid_us()
+    assert grid is not None
+    return grid
+
+
+async def drawn(rig: Rig) -> list[tuple[int, int, str]]:
+    return [(it.event.grid_us, it.event.block_number, it.event.block_hash) for it in rig.net.events if isinstance(it.event, beacon.Drawn)]
+
+
+async def test_the_beacon_is_the_first_block_at_or_after_its_time_and_only_once_it_is_final() -> None:
+    rig = Rig("standard")
+    grid = await waiting_for_beacon(rig)
+    due_s = (grid + rig.world.policy.delay_us) // 1_000_000
+    while (await rig.chain.head()).timestamp_s < due_s + 11:
+        await rig.pass_s(1, payer=False)
+    assert await drawn(rig) == []
+    await rig.pass_s(2, payer=False)
+    [lawful] = [mined.block for mined in rig.chain.blocks if mined.block.timestamp_s == due_s]
+    assert await drawn(rig) == [(grid, lawful.number, lawful.hash)]
+
+
+async def test_of_blocks_that_share_the_timestamp_the_first_is_the_beacon_also_if_blocks_skipped_its_time() -> None:
+    rig = Rig()
+    grid = await waiting_for_beacon(rig)
+    due_s = -(-(grid + rig.world.policy.delay_us) // 1_000_000)
+    rig.chain.mine(timestamp_s=due_s - 1)
+    first = len(rig.chain.blocks)
+    for _ in range(3):
+        rig.chain.mine(timestamp_s=due_s + 4)
+    rig.net.wait(due_s * 1_000_000 + 5_000_000 - rig.net.now_us)
+    await rig.watch.step()
+    assert await drawn(rig) == [(grid, first, rig.chain.blocks[first].block.hash)]
+
+
+async def test_no_beacon_is_drawn_that_nobody_waits_for() -> None:
+    rig = Rig()
+    await rig.pass_s(10)
+    assert await drawn(rig) == []
+
+
+async def test_a_beacon_whose_block_was_replaced_before_it_was_final_is_the_block_that_stayed() -> None:
+    rig = Rig("standard")
+    grid = await waiting_for_beacon(rig)
+    due_s = (grid + rig.world.policy.delay_us) // 1_000_000
+    while (await rig.chain.head()).timestamp_s < due_s + 3:
+        await rig.pass_s(1, payer=False)
+    rig.chain.reorg(6)
+    rig.chain.mine(6)
+    await rig.pass_s(12, payer=False)
+    [lawful] = [mined.block for mined in rig.chain.blocks if mined.block.timestamp_s == due_s]
+    assert await drawn(rig) == [(grid, lawful.number, lawful.hash)]
+
+
+async def test_beacons_come_strictly_in_order_after_a_long_silence() -> None:
+    rig = Rig()
+    await waiting_for_beacon(rig)
+    for _ in range(10):
+        rig.net.wait(1_000_000)
+        rig.chain.mine()
+    await rig.pass_s(1)
+    grids = [grid for grid, _, _ in await drawn(rig)]
+    assert grids == sorted(grids)
+    assert len(grids) >= 1
+
+
+async def test_facts_of_a_batch_carry_the_gas_that_was_paid() -> None:
+    rig = Rig()
+    someone = await rig.funded()
+    rig.net.request(someone, "customer", 1_000_000)
+    await rig.pass_s(4)
+    [final] = [it.event for it in rig.net.events if isinstance(it.event, batch.Finalised)]
+    receipt = await rig.chain.receipt(final.tx_hash)
+    assert receipt is not None
+    assert final.gas == receipt.gas_wei

@@ -1,0 +1,181 @@
+"""The payer: signs payouts into batches, and sends the signed bytes until they are in a block.
+
+Bytes and nonce are an event before they are sent. Whatever goes wrong then, the same bytes are sent again; if they are stuck, the same
+payouts under the same nonce with a higher fee, an event as well. One transaction of a nonce can be mined and the contract pays each
+payout id once, so no payout is ever paid twice. If somebody else uses the wallet's nonce, the payer halts: it cannot know why.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import structlog
+
+from domain.accounts import Asset
+from domain.ids import position
+from domain.parts import Batch, Payout
+from domain.treasury import batch, chain
+from domain.value import Value
+from domain.world import World
+from worker_runtime.daemons import batches, loop
+
+EVERY_S = 0.2
+BUMP_US = 48_000_000
+"""A transaction that is in no block after so long gets a higher fee (OP txmgr's default)."""
+BUMP_PER_MILLE = 125
+"""By how much: nodes ask for a tenth at least."""
+FEE_TIMES_MAX = 5
+"""A fee is not raised beyond so many times what the chain asks for now."""
+SUSPECT_US = 3_000_000
+log = structlog.get_logger(__name__)
+
+
+class Signer(Protocol):
+    """The wallet's key."""
+
+    address: str
+
+    def sign_payout_batch(
+        self, treasury: str, nonce: int, items: Sequence[tuple[str, str, int]], *, chain_id: int, fee_wei_max: int, tip_wei: int
+    ) -> tuple[str, str]:
+        """(raw transaction, its hash) that pays the items (payout, address, amount); fees are per unit of gas."""
+        ...
+
+
+class Terms(Value):
+    """Per unit of gas."""
+
+    fee_wei_max: int
+    tip_wei: int
+
+
+class Payer:
+    """The one payer of its wallet: a wallet has one sequence of nonces."""
+
+    def __init__(
+        self,
+        desk: loop.Desk,
+        node: chain.Chain,
+        signer: Signer,
+        decode: Callable[[str], chain.SignedBatch],
+        asset: Asset,
+        *,
+        bump_us: int = BUMP_US,
+        now_us: Callable[[], int] = loop.wall_us,
+    ) -> None:
+        """`decode` says what signed bytes pay, and at which fee."""
+        self._desk, self._node, self._signer, self._decode, self._asset = desk, node, signer, decode, asset
+        self._bump_us, self._now_us = bump_us, now_us
+        self._suspected: tuple[int, int] | None = None
+
+    async def run(self) -> None:
+        await loop.run("payer", self.step, EVERY_S)
+
+    async def step(self) -> None:
+        """Sends what is signed and not mined, or signs what is due. Raises `Halted`, and what the chain and the ledger raise."""
+        if not unmined(self._desk.world, self._asset) and (due := gather(self._desk.world, self._asset, self._now_us())):
+            await self._sign(due)
+        for it in unmined(self._desk.world, self._asset):
+            await self._push(it)
+
+    async def _sign(self, due: list[Payout]) -> None:
+        world, head = self._desk.world, await self._node.head()
+        used = await self._node.nonce(self._signer.address, head.number)
+        nonce = world.nonce + 1 if world.nonce >= 0 else used
+        if used > nonce:
+            await self._suspect(nonce, head)
+        if used != nonce:
+            return  # the chain rebuilds itself, or the node is behind
+        affordable = afford(due, held := await self._node.held(head.number))
+        if len(affordable) < len(due):
+            log.warning("treasury below need", agent="payer", held=str(held), payouts=len(due), payable=len(affordable))
+        if affordable:
+            await self._put(affordable, nonce, usual(await self._node.fees()), None)
+
+    async def _push(self, it: Batch) -> None:
+        """Send the bytes again, unless one of the batch's transactions is in a block."""
+        story = await batches.told(self._desk.reader, it.id)
+        for tx in story.txs:
+            if await self._node.receipt(tx):
+                return  # the watch tells the ledger
+        try:
+            await self._node.send(it.raw_tx)
+        except chain.NonceUsed:
+            await self._suspect(it.nonce, await self._node.head())
+            return
+        except chain.Unfunded:
+            log.warning("no ether for gas", agent="payer", wallet=self._signer.address, batch=it.id)
+            return
+        except chain.Underpriced as error:
+            log.warning("fee too low", agent="payer", batch=it.id, why=str(error))
+        if self._now_us() - it.signed_us >= self._bump_us:
+            await self._bump(it)
+
+    async def _bump(self, it: Batch) -> None:
+        fees, last = await self._node.fees(), self._decode(it.raw_tx)
+        if terms := raised(Terms(last.fee_wei_max, last.tip_wei), usual(fees)):
+            payouts = [self._desk.world.payouts[id] for id in it.payouts]
+            await self._put(payouts, it.nonce, terms, it)
+        else:
+            log.warning("stuck at the highest fee", agent="payer", batch=it.id, tx=it.tx_hash)
+
+    async def _put(self, payouts: list[Payout], nonce: int, terms: Terms, bumped: Batch | None) -> None:
+        """Sign, and have the bytes in the log; they are sent from there."""
+        asset = self._desk.world.assets[self._asset]
+        items = [(it.id, it.to, int(it.amount)) for it in payouts]
+        fees = {"fee_wei_max": terms.fee_wei_max, "tip_wei": terms.tip_wei}
+        raw, tx = self._signer.sign_payout_batch(asset.treasury, nonce, items, chain_id=asset.chain_id, **fees)
+        facts = {"asset": self._asset, "payouts": [it.id for it in payouts], "nonce": nonce, "raw_tx": raw, "tx_hash": tx}
+        await self._desk.ask(f"sign/{nonce}/{tx}", batch.Sign.model_validate({**facts, "batch": bumped.id if bumped else None}))
+
+    async def _suspect(self, nonce: int, head: chain.Block) -> None:
+        """Another transaction has the nonce. Raises `Halted` once that is final; until then it may vanish again. And only after a
+        while, in which a log that we read late would have told us that the transaction is ours."""
+        if self._suspected is None or self._suspected[0] != nonce:
+            self._suspected = nonce, self._now_us()
+            log.error("nonce used by another transaction", agent="payer", nonce=nonce, wallet=self._signer.address)
+        final = head.number - self._desk.world.policy.finality_blocks
+        if final < 0 or await self._node.nonce(self._signer.address, final) <= nonce:
+            return
+        if self._now_us() - self._suspected[1] >= SUSPECT_US:
+            raise loop.Halted(f"nonce {nonce} of the wallet {self._signer.address} was used by a transaction that is not in the log")
+
+
+def unmined(world: World, asset: Asset) -> list[Batch]:
+    """By nonce."""
+    return sorted((it for it in world.batches.values() if it.asset == asset and it.status == "signed"), key=lambda it: it.nonce)
+
+
+def gather(world: World, asset: Asset, now_us: int) -> list[Payout]:
+    """The oldest payouts that may be signed, as many as a batch takes; none before the oldest has waited for company long enough."""
+    policy = world.policy
+    ready = [
+        it
+        for it in world.payouts.values()
+        if it.asset == asset and (it.status == "approved" or (it.status == "requested" and it.amount < policy.approval_min))
+    ]
+    ready.sort(key=lambda it: position(it.id))
+    due = bool(ready) and now_us >= min(it.requested_us for it in ready) + policy.batch_wait_us
+    return ready[: batch.PAYOUTS_MAX] if due else []
+
+
+def afford(due: list[Payout], held: int) -> list[Payout]:
+    """As many of them, in order, as the treasury can pay: nobody overtakes."""
+    affordable, left = list[Payout](), held
+    for it in due:
+        left -= it.amount
+        if left < 0:
+            break
+        affordable.append(it)
+    return affordable
+
+
+def usual(fees: chain.Fees) -> Terms:
+    """Room for the base fee to double."""
+    return Terms(2 * fees.base_wei + fees.tip_wei, fees.tip_wei)
+
+
+def raised(last: Terms, now: Terms) -> Terms | None:
+    """Enough above the last fee to replace it, or None if that is too much."""
+    fee_wei_max = max(last.fee_wei_max + -(-last.fee_wei_max * BUMP_PER_MILLE // 1000), now.fee_wei_max)
+    tip_wei = max(last.tip_wei + -(-last.tip_wei * BUMP_PER_MILLE // 1000), now.tip_wei)
+    return Terms(fee_wei_max, tip_wei) if fee_wei_max <= FEE_TIMES_MAX * now.fee_wei_max else None
