@@ -1,0 +1,55 @@
+"""The web application, from its parts; importing it does nothing."""
+
+from fastapi import FastAPI, Request, Response
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from api import agents, checks, commands, live, ops, problems
+from api.auth import keys
+from api.objects import downloads, uploads
+from api.objects.deliveries import Deliveries
+from api.parts import Parts
+from api.reach import Reach
+from domain.errors import Refused
+from domain.log.log import Busy, OutcomeUnknown, Unreachable
+from domain.log.receipts import BadKey
+
+
+def create_app(parts: Parts) -> FastAPI:
+    app = FastAPI(title="Gridledger", version="1", docs_url=None, redoc_url=None, redirect_slashes=False)
+    reach, deliveries = Reach(parts.reader, parts.limits.wait_s), Deliveries(parts.limits.account_bytes_max)
+    authenticate, feeds = keys.authenticator(parts, reach), live.Live(parts)
+    app.include_router(uploads.router(parts, authenticate, deliveries))
+    app.include_router(downloads.router(parts, reach, authenticate, deliveries))
+    app.include_router(commands.router(parts, reach, authenticate, checks.Checks(parts, deliveries)))
+    app.include_router(live.router(feeds))
+    app.include_router(agents.router(agents.Agents(parts, reach, authenticate, feeds)))
+    app.include_router(ops.router(parts))
+    for reason, answer in ANSWERS:
+        app.add_exception_handler(reason, answer)
+    return app
+
+
+async def no_route(_: Request, reason: Exception) -> Response:
+    assert isinstance(reason, HTTPException)
+    refusal = problems.MethodUnknown() if reason.status_code == 405 else problems.PathUnknown()
+    return problems.problem(refusal.code, str(refusal), headers=dict(reason.headers or {}))
+
+
+async def gone(_: Request, __: Exception) -> Response:
+    """Nobody is there to read it."""
+    return problems.problem("malformed", "The request ended early.")
+
+
+ANSWERS = (
+    (Refused, problems.refused),
+    (Busy, problems.not_considered),
+    (Unreachable, problems.not_considered),
+    (OutcomeUnknown, problems.unanswered),
+    (BadKey, problems.bad_key),
+    (ValidationError, problems.invalid),
+    (HTTPException, no_route),
+    (ClientDisconnect, gone),
+    (Exception, problems.fault),
+)

@@ -1,0 +1,88 @@
+"""What the application is made of: all that it touches beside the domain, given to it by whoever composes the process."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+from typing import Any, Protocol
+
+from domain.event import Event, Recorded
+from domain.ids import WorkerId
+from domain.log.log import Log
+from domain.log.merkle import Head
+from domain.log.receipts import Ask, Receipt
+from domain.proof import proof
+from domain.value import Value
+from domain.work.manifest import ASSET_BYTES_MAX, Manifest
+from domain.work.objects import Store
+from domain.world import World
+
+Item = tuple[Recorded[Event], bytes]
+Submit = Callable[[Ask], Awaitable[Receipt]]
+Recover = Callable[[dict[str, Any], str], str]
+"""(EIP-712 document, signature) -> address in lower case. Raises `ValueError` for what is no signature."""
+CheckScene = Callable[[Manifest, Callable[[str], bytes]], tuple[str, str] | None]
+"""(scene, bytes of an asset by name) -> None, or (code, what is wrong and where). Runs in a thread."""
+Gate = Callable[[World, WorkerId, proof.Commit], Awaitable[str | None]]
+"""Looks at a proof before the ledger hears of it: None, or the code of what is wrong with it (DOMAIN.md §5.2)."""
+Seen = Callable[[WorkerId, str], None]
+"""A heartbeat of a worker's session."""
+
+
+class Reader(Protocol):
+    """The process's one reader of the log (adapters/follower.py)."""
+
+    @property
+    def head(self) -> Head: ...
+
+    @property
+    def world(self) -> World:
+        """As of `head`. To be read only."""
+        ...
+
+    @property
+    def at_us(self) -> int:
+        """Ledger time of the last block."""
+        ...
+
+    async def reached(self, position: int, timeout_s: float) -> None:
+        """Returns when the head is there. Raises `TimeoutError`; anything else: nobody follows the log any more."""
+        ...
+
+    def events(
+        self, after: int, *, types: Collection[str] = (), streams: Collection[str] = (), about: Collection[str] = ()
+    ) -> AsyncGenerator[Item, None]:
+        """Events after a position, with their lines, for ever; empty filters mean all. Ends with an exception when the caller is too
+        slow or nobody follows any more. To be closed."""
+        ...
+
+
+class Limits(Value):
+    object_bytes_max: int = ASSET_BYTES_MAX
+    account_bytes_max: int = 8 << 30
+    """What an account may upload within an hour."""
+    account_uploads_max: int = 2_000
+    """Uploads that an account may have open."""
+    scene_bytes_max: int = 512 << 20
+    """Of all assets of a scene together: they are looked at in memory, one scene at a time."""
+    wait_s: float = 5.0
+    """How long a read waits for `min_pos`, and a request for what this process itself was told by the ledger."""
+    live_max: int = 10_000
+    """Live connections at once."""
+    keep_alive_s: float = 15.0
+
+
+class Parts(Value):
+    submit: Submit
+    reader: Reader
+    views: Any
+    """Projections, by kind of row (projections/views.py)."""
+    objects: Store
+    log: Log
+    check_scene: CheckScene
+    recover: Recover
+    gate: Gate
+    seen: Seen
+    now_us: Callable[[], int]
+    gauges: Callable[[], dict[str, float]] = dict
+    """More numbers for `/metrics`: name -> value, e.g. how many commands wait."""
+    ready: Callable[[], bool] = lambda: True
+    """Whether commands would be decided now."""
+    limits: Limits = Limits()

@@ -1,0 +1,24 @@
+"""What this process has told its callers, so that it never denies it: whoever was answered at a position finds that position here."""
+
+from api.parts import Reader
+from domain.log.log import Busy
+
+
+class Reach:
+    def __init__(self, reader: Reader, wait_s: float) -> None:
+        self._reader, self._wait_s = reader, wait_s
+        self._told = 0
+
+    def tell(self, position: int) -> None:
+        """A caller is about to learn that the log has this position."""
+        self._told = max(self._told, position)
+
+    async def settle(self) -> None:
+        """Returns when the reader has what was told, or has had its time. To be called before something is said not to be there."""
+        if self._reader.head.size < self._told:
+            try:
+                await self._reader.reached(self._told, self._wait_s)
+            except TimeoutError:
+                return
+            except Exception as reason:
+                raise Busy from reason

@@ -1,0 +1,163 @@
+"""A ledger with people in it, behind the real application: the log in memory, the real sequencer and follower, HTTP without a socket."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from hashlib import sha256
+from typing import Any
+
+import httpx2
+from fastapi import FastAPI
+
+from adapters import objects, signer
+from adapters.follower import Follower
+from adapters.sequencer import Clock, Sequencer
+from adapters.signer import Signer
+from api.app import create_app
+from api.parts import Limits, Parts
+from domain.body import Body
+from domain.ids import AccountId, WorkerId
+from domain.log.block import Sealed, accept
+from domain.log.ledger import Ledger
+from domain.log.log import MemoryLog
+from domain.log.merkle import Head
+from domain.proof import proof
+from domain.signing import typed_data
+from domain.work import manifest
+from domain.work.manifest import Manifest
+from domain.world import World
+from tests.log.ledgers import uuid7
+from tests.network import CHAIN_ID, LOG, Network
+
+SCOPES = ("account", "create", "provide", "agent", "payout", "office")
+DUMMY = "0x" + "00" * 65
+
+
+class House:
+    """The running parts, and a client for each caller."""
+
+    def __init__(self, network: Network, app: FastAPI, follower: Follower, store: objects.Objects, log: MemoryLog) -> None:
+        self.network, self.app, self.follower, self.store, self.log = network, app, follower, store, log
+        self.gate_code: str | None = None
+        self.scene_fault: tuple[str, str] | None = None
+        self.beats = list[tuple[str, str]]()
+        self.gated = list[str]()
+        self._n = 0
+        self._ahead_us = network.now_us - time.monotonic_ns() // 1000
+
+    @property
+    def world(self) -> World:
+        return self.follower.world
+
+    def now_us(self) -> int:
+        return time.monotonic_ns() // 1000 + self._ahead_us
+
+    def key(self) -> str:
+        self._n += 1
+        return uuid7(self.now_us(), self._n)
+
+    def client(self, secret: str = "") -> httpx2.AsyncClient:
+        headers = {"Authorization": f"Bearer {secret}"} if secret else {}
+        transport = httpx2.ASGITransport(self.app, raise_app_exceptions=False)
+        return httpx2.AsyncClient(transport=transport, base_url="http://gridledger", headers=headers)
+
+    async def post(self, secret: str, path: str, fields: Any = None, *, key: str | None = None, **more: Any) -> httpx2.Response:
+        """A command with a fresh key, unless one is given."""
+        content = fields if isinstance(fields, bytes) else json.dumps(fields or {}).encode()
+        headers = {"Content-Type": "application/json", "Idempotency-Key": self.key() if key is None else key} | more.pop("headers", {})
+        async with self.client(secret) as http:
+            return await http.post(path, content=content, headers={name: value for name, value in headers.items() if value}, **more)
+
+    async def get(self, secret: str, path: str, **more: Any) -> httpx2.Response:
+        async with self.client(secret) as http:
+            return await http.get(path, **more)
+
+    async def put(self, secret: str, content: bytes) -> str:
+        digest = sha256(content).hexdigest()
+        async with self.client(secret) as http:
+            answer = await http.put(f"/v1/objects/{digest}", content=content)
+        assert answer.status_code == 201, answer.text
+        return digest
+
+    def signed(self, command: Body, owner: AccountId, by: Signer | None = None) -> dict[str, Any]:
+        """The command as its body, signed by the owner's key for that purpose."""
+        claim = command.claim(owner)
+        assert claim is not None
+        keys = self.network.agents if claim.purpose == "agent" else self.network.signers
+        signature = (by or keys[owner]).sign_typed(typed_data(LOG, CHAIN_ID, claim))
+        fields: dict[str, Any] = json.loads(command.model_dump_json(by_alias=True))
+        return fields | {"signature": signature}
+
+
+def secret_of(account: str) -> str:
+    """The API secret of an account of the network."""
+    return sha256(f"the secret of {account}".encode()).hexdigest()
+
+
+def give_keys(network: Network, *accounts: AccountId) -> None:
+    """API keys with every scope, by a command like everybody's."""
+    from domain.treasury import account
+
+    for id in accounts:
+        line = account.ApiKey(alg="api", key=sha256(secret_of(id).encode()).hexdigest(), scopes=SCOPES)
+        network.do(id, account.Change(keys_added=(line,)), keyed=True)
+
+
+async def fill(log: MemoryLog, records: list[bytes]) -> None:
+    head = Head(LOG)
+    for record in records:
+        after = accept(head, record).after
+        await log.append(Sealed(head, after, record))
+        head = after
+
+
+@asynccontextmanager
+async def running(network: Network, limits: Limits | None = None) -> AsyncIterator[House]:
+    log, store = MemoryLog(), objects.memory()
+    await fill(log, network.records)
+    follower = Follower(log, Ledger(Head(LOG)))
+    house = House(network, FastAPI(), follower, store, log)
+    clock = Clock(wall=house.now_us, steady=lambda: time.monotonic_ns() // 1000)
+    sequencer = Sequencer(log, lambda: Ledger(Head(LOG)), "test", clock=clock)
+
+    async def gate(_: World, __: WorkerId, command: proof.Commit) -> str | None:
+        house.gated.append(command.task)
+        return house.gate_code
+
+    def look(scene: Manifest, read: Callable[[str], bytes]) -> tuple[str, str] | None:
+        assert all(len(read(asset.name)) == asset.bytes for asset in scene.assets)
+        return house.scene_fault
+
+    parts = Parts(
+        submit=sequencer.submit,
+        reader=follower,
+        views=None,
+        objects=store,
+        log=log,
+        check_scene=look,
+        recover=signer.recover_typed,
+        gate=gate,
+        seen=lambda worker, session: house.beats.append((worker, session)),
+        now_us=house.now_us,
+        ready=lambda: sequencer.leading,
+        limits=limits or Limits(wait_s=2.0, keep_alive_s=0.2),
+    )
+    house.app = create_app(parts)
+    tasks = [asyncio.create_task(follower.run()), asyncio.create_task(sequencer.run())]
+    try:
+        await follower.reached(len(network.events) + 1, 10.0)
+        yield house
+    finally:
+        await sequencer.stop()
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+def scene() -> tuple[Manifest, dict[str, bytes]]:
+    files = {"frame-0.xml": b"<scene/>", "frame-1.xml": b"<scene></scene>", "mesh.ply": b"ply"}
+    assets = [manifest.describe(name, content) for name, content in files.items()]
+    return Manifest("0" * 32, assets, ["frame-0.xml", "frame-1.xml"]), files
