@@ -11,7 +11,7 @@ draws no random number. A command whose work is already done yields nothing.
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Generic, NoReturn, Protocol, TypeVar
+from typing import ClassVar, Generic, NoReturn, Protocol, TypeVar
 
 from domain.accounts import NO_MONEY, Entry
 from domain.errors import ApproverMissing, NotFound, NotLive, RoleMissing, WrongSignature
@@ -68,6 +68,9 @@ class Origin(Value):
 
 
 class Event(Value, tag_field="type"):
+    who: ClassVar[str] = "the house, by rule"
+    """Who causes it, for the manual."""
+
     @classmethod
     @cache
     def verb(cls) -> str:

@@ -1,5 +1,7 @@
 """The ledger's own events: its beginning, its home, and who leads it."""
 
+from typing import ClassVar
+
 from domain.accounts import Asset
 from domain.event import Event
 from domain.ids import LogId
@@ -18,6 +20,8 @@ class LedgerEvent(Event):
 class Opened(LedgerEvent, tag="ledger.opened.v1"):
     """The first event of every log."""
 
+    who: ClassVar[str] = "whoever begins the ledger"
+
     log: LogId
     format: int
     assets: tuple[Asset, ...]
@@ -30,6 +34,8 @@ class Opened(LedgerEvent, tag="ledger.opened.v1"):
 class Bound(LedgerEvent, tag="ledger.bound.v1"):
     """Where the log lives. A leader that finds itself elsewhere refuses to start."""
 
+    who: ClassVar[str] = "whoever begins the ledger"
+
     home: str
     """`memory`, or `postgresql:<system identifier>`."""
 
@@ -39,6 +45,8 @@ class Bound(LedgerEvent, tag="ledger.bound.v1"):
 
 class LeaderElected(LedgerEvent, tag="ledger.leader_elected.v1"):
     """Who writes from here on; whatever an earlier leader still had on its way is in or out for good."""
+
+    who: ClassVar[str] = "the leader"
 
     leader: str
     grace_us: int

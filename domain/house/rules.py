@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from hashlib import sha256
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 from pydantic import Field, ValidationInfo, field_validator
@@ -19,6 +19,9 @@ from domain.world import World
 
 
 class PolicyAdopted(Event, tag="policy.adopted.v1"):
+    """The numbers that the house goes by, from a time on."""
+
+    who: ClassVar[str] = "two admins, or the first block"
     policy: str
     parameters: Policy
     effective_us: int
@@ -41,6 +44,8 @@ class PolicyAdopted(Event, tag="policy.adopted.v1"):
 
 class EngineRegistered(Event, tag="engine.registered.v1"):
     """A renderer, pinned: its build, the classes that render alike, its bench, and what a million samples cost."""
+
+    who: ClassVar[str] = "two admins, or the first block"
 
     engine: str
     build: str
@@ -67,6 +72,8 @@ class EngineRegistered(Event, tag="engine.registered.v1"):
 
 class AssetListed(Event, tag="asset.listed.v1"):
     """A token, and the treasury contract that holds it. For ever: a new scale is a new asset."""
+
+    who: ClassVar[str] = "two admins, or the first block"
 
     asset: Asset
     decimals: int

@@ -1,6 +1,7 @@
 """Bids: what a worker asks per thousand work units in a class, until it says otherwise."""
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 from msgspec import field
 from pydantic import Field
@@ -17,6 +18,8 @@ from domain.world import World
 
 class Set(WorkerEvent, tag="bid.set.v1"):
     """The worker's standing bid in a class changed."""
+
+    who: ClassVar[str] = "its owner or the worker"
 
     owner: AccountId
     cls: str = field(name="class")

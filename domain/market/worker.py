@@ -1,7 +1,7 @@
 """Workers: whoever renders, and whoever checks (a checker is a worker of that kind). One worker has slots and may front many devices."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -32,6 +32,9 @@ class Device(Value):
 
 
 class Registered(WorkerEvent, tag="worker.registered.v1"):
+    """An owner put a machine, or a farm of them, on the market."""
+
+    who: ClassVar[str] = "its owner"
     owner: AccountId
     kind: Kind
     slots: int
@@ -50,6 +53,9 @@ class Registered(WorkerEvent, tag="worker.registered.v1"):
 
 
 class Changed(WorkerEvent, tag="worker.changed.v1"):
+    """It takes leases or not, and how many at once; what it has runs on."""
+
+    who: ClassVar[str] = "its owner"
     mode: Mode
     slots: int
 
@@ -60,6 +66,9 @@ class Changed(WorkerEvent, tag="worker.changed.v1"):
 
 
 class Online(WorkerEvent, tag="worker.online.v1"):
+    """Its agent is there and takes leases."""
+
+    who: ClassVar[str] = "the worker"
     session: str
     again: bool
     """It was online, and its agent began anew."""
@@ -79,6 +88,8 @@ class Online(WorkerEvent, tag="worker.online.v1"):
 class Offline(WorkerEvent, tag="worker.offline.v1"):
     """No more leases go to the worker; those that it has run on."""
 
+    who: ClassVar[str] = "the worker, the presence daemon, or the house when a lease ran out"
+
     reason: Literal["left", "silent", "no_reply"]
     last_seen_us: int
     online_us: int
@@ -97,6 +108,8 @@ class Offline(WorkerEvent, tag="worker.offline.v1"):
 class Quarantined(WorkerEvent, tag="worker.quarantined.v1"):
     """A conviction keeps the worker from new leases."""
 
+    who: ClassVar[str] = "a conviction"
+
     reason: Literal["convicted"]
     audit: AuditId
     until_us: int
@@ -109,6 +122,8 @@ class Quarantined(WorkerEvent, tag="worker.quarantined.v1"):
 
 
 class Released(WorkerEvent, tag="worker.released.v1"):
+    """Its quarantine is over."""
+
     reason: Literal["time"]
 
     def apply(self, world: World) -> None:

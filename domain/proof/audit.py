@@ -2,7 +2,7 @@
 (DOMAIN.md §5.6)."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 from msgspec import field
 
@@ -90,6 +90,8 @@ class Opened(RoundEvent, tag="audit.opened.v1"):
 class Widened(RoundEvent, tag="audit.widened.v1"):
     """The verdicts did not decide it: more checkers, other regions."""
 
+    who: ClassVar[str] = "the last reveal of a round, or the house when its time is over"
+
     def apply(self, world: World) -> None:
         audit = world.audits[self.audit]
         audit.move(self.verb())
@@ -98,6 +100,8 @@ class Widened(RoundEvent, tag="audit.widened.v1"):
 
 class Closed(AuditEvent, tag="audit.closed.v1"):
     """The audit's result, by all its rounds."""
+
+    who: ClassVar[str] = "the last reveal of a round, or the house when its time is over"
 
     job: JobId
     worker: WorkerId

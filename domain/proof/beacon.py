@@ -3,6 +3,7 @@ timestamp at or after grid + delay; exactly one block is lawful (DOMAIN.md §5.3
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from typing import ClassVar
 
 from domain import body
 from domain.errors import TooEarly, WrongBeacon
@@ -14,6 +15,8 @@ from domain.world import World
 
 class Drawn(Event, tag="beacon.drawn.v1"):
     """The proofs among the first `sealed_size` events are due for the lottery, and the workers that wait since then for their bench."""
+
+    who: ClassVar[str] = "the watch"
 
     beacon: BeaconId
     grid_us: int

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from statistics import median_low
+from typing import ClassVar
 
 from msgspec import field
 
@@ -42,6 +43,8 @@ class Opened(Event, tag="bench.opened.v1"):
 
 class Scored(WorkerEvent, tag="worker.scored.v1"):
     """The bench was valid: the worker's speed in the class."""
+
+    who: ClassVar[str] = "the reveal that decided the audit of its bench"
 
     cls: str = field(name="class")
     task: TaskId

@@ -3,7 +3,7 @@
 from bisect import insort
 from collections.abc import Iterator
 from hashlib import sha256
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from msgspec import field
 from pydantic import Field
@@ -20,6 +20,8 @@ from domain.world import World
 
 class Committed(TaskEvent, tag="proof.committed.v1"):
     """The worker stands for these pixels. A late one, under a fence that is over, is recorded once and never paid."""
+
+    who: ClassVar[str] = "the worker"
 
     fence: int
     worker: WorkerId

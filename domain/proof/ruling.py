@@ -1,7 +1,7 @@
 """What follows from the lottery and from audits: work is accepted and its price shared, or rejected and its worker convicted."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 from msgspec import field
 
@@ -30,6 +30,8 @@ class Shares(Value):
 
 class Accepted(TaskEvent, tag="task.accepted.v1"):
     """The proof stands: the price leaves the escrow and is earned."""
+
+    who: ClassVar[str] = "the lottery, or the reveal that decided the audit"
 
     asset: Asset
     fence: int
@@ -71,6 +73,8 @@ class Accepted(TaskEvent, tag="task.accepted.v1"):
 
 class Rejected(TaskEvent, tag="task.rejected.v1"):
     """The work is wrong: nobody is paid for it, and its worker gets this task never again."""
+
+    who: ClassVar[str] = "the reveal that decided the audit"
 
     asset: Asset
     fence: int

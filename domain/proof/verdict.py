@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from hashlib import sha256
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -24,6 +24,8 @@ Verdict = Literal["valid", "invalid", "inconclusive"]
 
 class Committed(AuditEvent, tag="verdict.committed.v1"):
     """A checker has rendered its regions, and sealed what it found."""
+
+    who: ClassVar[str] = "a drawn checker"
 
     checker: WorkerId
     owner: AccountId
@@ -55,6 +57,8 @@ class Metric(Value):
 
 class Revealed(AuditEvent, tag="verdict.revealed.v1"):
     """The seal was opened."""
+
+    who: ClassVar[str] = "a drawn checker"
 
     checker: WorkerId
     round: int

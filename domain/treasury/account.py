@@ -1,7 +1,7 @@
 """Accounts: who acts, with which keys and roles, and where his payouts go. Nothing here says who a person is: only a salted commitment."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -46,6 +46,8 @@ class AccountEvent(Event):
 class Opened(AccountEvent, tag="account.opened.v1"):
     """Somebody opened an account with a key of his own."""
 
+    who: ClassVar[str] = "anybody, with a key of his own"
+
     kind: Literal["person", "company", "daemon"]
     roles: tuple[str, ...]
     identity_commitment: str
@@ -58,6 +60,8 @@ class Opened(AccountEvent, tag="account.opened.v1"):
 
 class Changed(AccountEvent, tag="account.changed.v1"):
     """Roles or keys were added or removed, or the payout address set."""
+
+    who: ClassVar[str] = "its owner; roles that are not free: two admins"
 
     roles_added: tuple[str, ...] = ()
     roles_removed: tuple[str, ...] = ()

@@ -1,6 +1,7 @@
 """What ties the log to the chain: the head anchored in the contract, and the treasury reconciled with `balanceOf`."""
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 from domain import accounts, body
 from domain.accounts import Asset
@@ -12,6 +13,8 @@ from domain.world import World
 
 class Anchored(Event, tag="checkpoint.anchored.v1"):
     """The head of the log at `size` stands in the contract's storage."""
+
+    who: ClassVar[str] = "the anchorer"
 
     size: int
     root: str
@@ -28,6 +31,8 @@ class Anchored(Event, tag="checkpoint.anchored.v1"):
 
 class Reconciled(Event, tag="chain.reconciled.v1"):
     """At a final block, the treasury's balance on chain and in the ledger. `breaks` is their difference, zero when all is well."""
+
+    who: ClassVar[str] = "the watch"
 
     asset: Asset
     block: int

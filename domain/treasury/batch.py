@@ -2,7 +2,7 @@
 of them. An ambiguous send is answered by the same bytes again; the contract pays each payout id once."""
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -31,6 +31,8 @@ class BatchEvent(Event):
 
 class Signed(BatchEvent, tag="batch.signed.v1"):
     """The payer signed a transaction that pays these payouts: these bytes and no others will be sent (again on a fee bump)."""
+
+    who: ClassVar[str] = "the payer"
 
     payouts: tuple[PayoutId, ...]
     nonce: int
@@ -65,6 +67,8 @@ class MinedEvent(BatchEvent):
 class Mined(MinedEvent, tag="batch.mined.v1"):
     """The transaction is in a block."""
 
+    who: ClassVar[str] = "the watch"
+
     def apply(self, world: World) -> None:
         batch = world.batches[self.batch]
         batch.status, batch.block, batch.tx_hash = "mined", self.block, self.tx_hash
@@ -79,6 +83,8 @@ class Mined(MinedEvent, tag="batch.mined.v1"):
 class Unmined(MinedEvent, tag="batch.unmined.v1"):
     """That block is not part of the chain any more; the same bytes are sent again."""
 
+    who: ClassVar[str] = "the watch"
+
     def apply(self, world: World) -> None:
         batch = world.batches[self.batch]
         batch.status, batch.block = "signed", 0
@@ -92,6 +98,8 @@ class Unmined(MinedEvent, tag="batch.unmined.v1"):
 
 class Finalised(MinedEvent, tag="batch.finalised.v1"):
     """The payouts are final. What failed inside the batch is payable again; the platform paid the gas."""
+
+    who: ClassVar[str] = "the watch"
 
     gas: Units
     """In wei."""

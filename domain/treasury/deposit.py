@@ -1,6 +1,7 @@
 """Deposits: the treasury contract's events, brought by the watch. Seen when mined, credited when final."""
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 from domain import accounts, body
 from domain.accounts import Asset, Entry, entry, move
@@ -31,6 +32,8 @@ class DepositEvent(Event):
 class Seen(DepositEvent, tag="deposit.seen.v1"):
     """A deposit was mined; it may still be reorganised away."""
 
+    who: ClassVar[str] = "the watch"
+
     def apply(self, world: World) -> None:
         ref = reference(self.tx, self.log_index)
         world.deposits[ref] = Deposit(self.deposit, self.account, self.asset, self.tx, self.log_index, self.block, self.amount)
@@ -41,6 +44,8 @@ class Seen(DepositEvent, tag="deposit.seen.v1"):
 
 class Finalised(DepositEvent, tag="deposit.finalised.v1"):
     """The deposit is final. Credited to its account, unless that is unknown or the amount below the minimum: then it stays in suspense."""
+
+    who: ClassVar[str] = "the watch"
 
     credited: bool
 
@@ -57,6 +62,8 @@ class Finalised(DepositEvent, tag="deposit.finalised.v1"):
 
 class Orphaned(DepositEvent, tag="deposit.orphaned.v1"):
     """The block that held the deposit is not part of the chain any more."""
+
+    who: ClassVar[str] = "the watch"
 
     def apply(self, world: World) -> None:
         leave(world, self)

@@ -1,7 +1,7 @@
 """Payouts: an account asks for what is payable to it; a batch carries up to a hundred of them onto the chain (domain/treasury/batch.py)."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 from domain import accounts, body
 from domain.accounts import Account, Asset, Entry, move
@@ -37,6 +37,8 @@ class PayoutEvent(Event):
 class Requested(PayoutEvent, tag="payout.requested.v1"):
     """Money of the account is on its way out."""
 
+    who: ClassVar[str] = "the owner of the money"
+
     kind: Kind
     to: str
     number: int
@@ -58,12 +60,16 @@ class Requested(PayoutEvent, tag="payout.requested.v1"):
 class Approved(PayoutEvent, tag="payout.approved.v1"):
     """Finance approved a large payout."""
 
+    who: ClassVar[str] = "finance"
+
     def apply(self, world: World) -> None:
         world.payouts[self.payout].move(self.verb())
 
 
 class Cancelled(PayoutEvent, tag="payout.cancelled.v1"):
     """The payout was taken back before it was signed."""
+
+    who: ClassVar[str] = "its owner, or finance"
 
     back_to: Account
 

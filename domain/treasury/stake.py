@@ -1,7 +1,7 @@
 """Stakes: what a worker's or checker's owner may lose. Locked and released by its owner, slashed by a conviction."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 from domain import accounts, body
 from domain.accounts import Account, Asset, Entry, entry, move
@@ -30,6 +30,8 @@ class StakeEvent(Event):
 class Locked(StakeEvent, tag="stake.locked.v1"):
     """Money of the account became its stake."""
 
+    who: ClassVar[str] = "its owner"
+
     source: Source
     number: int
     signature: str
@@ -46,6 +48,8 @@ class Locked(StakeEvent, tag="stake.locked.v1"):
 
 class Unlocking(StakeEvent, tag="stake.unlocking.v1"):
     """The account asked for its stake back; until then it can still be slashed."""
+
+    who: ClassVar[str] = "its owner"
 
     available_us: int
     number: int
@@ -82,6 +86,8 @@ class Taken(Value):
 
 class Slashed(Event, tag="stake.slashed.v1"):
     """A conviction cost the owner his stake, then his unmatured shares, the oldest first; what neither covered is the shortfall."""
+
+    who: ClassVar[str] = "a conviction"
 
     account: AccountId
     worker: WorkerId

@@ -5,7 +5,7 @@ A job's tasks are numbered `frame × groups + group + 1`; an event names the job
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -60,6 +60,8 @@ class Constraints(Value):
 
 class Submitted(JobEvent, tag="job.submitted.v1"):
     """A creator described a job. The scene is known to the log by its manifest's hash only."""
+
+    who: ClassVar[str] = "a creator"
 
     creator: AccountId
     asset: Asset
@@ -129,6 +131,8 @@ class Quoted(JobEvent, tag="job.quoted.v1"):
 class Opened(JobEvent, tag="job.opened.v1"):
     """The creator took the quote: the total moved into escrow, and every task is ready."""
 
+    who: ClassVar[str] = "its creator"
+
     creator: AccountId
     asset: Asset
     hold: Units
@@ -158,6 +162,8 @@ class Opened(JobEvent, tag="job.opened.v1"):
 class Paused(JobEvent, tag="job.paused.v1"):
     """No more tasks are leased; what is leased goes on."""
 
+    who: ClassVar[str] = "its creator, an operator, or the house"
+
     reason: Literal["owner", "errors", "operator"]
 
     def apply(self, world: World) -> None:
@@ -170,6 +176,10 @@ class Paused(JobEvent, tag="job.paused.v1"):
 
 
 class Resumed(JobEvent, tag="job.resumed.v1"):
+    """Its tasks are leased again."""
+
+    who: ClassVar[str] = "its creator or an operator"
+
     def apply(self, world: World) -> None:
         job = world.jobs[self.job]
         job.move(self.verb())
@@ -180,6 +190,8 @@ class Resumed(JobEvent, tag="job.resumed.v1"):
 
 class Closing(JobEvent, tag="job.closing.v1"):
     """The job ends; what is leased has a short grace, what is proved is still judged, everything else is cancelled."""
+
+    who: ClassVar[str] = "its creator, an operator, or the house"
 
     outcome: Outcome
     reason: str
@@ -206,6 +218,8 @@ class Counts(Value):
 
 class Closed(JobEvent, tag="job.closed.v1"):
     """The job is over, its escrow empty, and what was left of it with the creator again."""
+
+    who: ClassVar[str] = "whatever ended its last task, its creator, an operator, or the house"
 
     creator: AccountId
     asset: Asset

@@ -2,7 +2,7 @@
 (domain/proof/proof.py) or otherwise (here)."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import field
 from pydantic import Field
@@ -61,6 +61,8 @@ class Leased(TaskEvent, tag="task.leased.v1"):
 
 class Ended(TaskEvent, tag="attempt.ended.v1"):
     """An attempt ended without a verdict on it. Its price is free again, but for a fee if the creator cancelled late."""
+
+    who: ClassVar[str] = "the worker, the gate, an audit, or the house"
 
     asset: Asset
     fence: int
