@@ -175,7 +175,7 @@ def gone(pid: int) -> bool:
 def test_a_sandbox_dies_with_its_parent() -> None:
     program = (
         "import asyncio, sys\nfrom worker_runtime.gpu import sandbox\nasync def main():\n"
-        "  child = await sandbox.find().start([sys.executable, '-I', '-c', 'import time; print(); time.sleep(60)'])\n"
+        "  child = await sandbox.find().start([sys.executable, '-I', '-c', 'import time; print(flush=True); time.sleep(60)'])\n"
         "  await child.stdout.readline()\n  print(child.pid, flush=True)\n  await asyncio.sleep(60)\nasyncio.run(main())"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as parent:

@@ -11,7 +11,7 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -89,17 +89,21 @@ class Engine:
 
     async def open(self, described: manifest.Manifest, read: Callable[[str], bytes]) -> None:
         """Checks a scene and gives its files to the child; `read` returns the bytes of an asset, from a thread. Once per engine.
-        Raises `SceneRefused`, `EngineFailed`."""
+        Raises `EngineFailed`, with the code `scene` for a scene that the rules refuse."""
         if self.manifest is not None:
             raise RuntimeError("this engine has a scene")
-        checked, _ = await asyncio.gather(asyncio.to_thread(scene.load, described, read), self.warm())
+        await self.warm()
+        try:
+            checked = await asyncio.to_thread(scene.load, described, read)
+        except scene.SceneRefused as refused:
+            raise EngineFailed("scene", str(refused)) from None
         assert self.folder
         for name, content in checked.files.items():
             (self.folder / name).write_bytes(content)
         self.frames = checked.frames
         self.manifest = described
 
-    async def render(self, spec: tiles.Spec, frame: int, numbers: Sequence[int]) -> AsyncIterator[Tile]:
+    async def render(self, spec: tiles.Spec, frame: int, numbers: Sequence[int]) -> AsyncGenerator[Tile, None]:
         """Renders tiles of a frame of the open scene, each as soon as it is done. Leaving early kills the child.
         Raises `EngineFailed`, and `ValueError` for what the specification does not have."""
         self._fits(spec, frame)
@@ -123,10 +127,13 @@ class Engine:
 
     async def kill(self) -> None:
         """Ends the child at once, whatever it does."""
-        if self.child is not None and self.child.returncode is None:
+        if self.child is None:
+            return
+        if self.child.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self.child.kill()
-            await self.child.wait()
+        await self._drain()
+        await self.child.wait()
         if self.listener is not None:
             await self.listener
 
@@ -195,6 +202,15 @@ class Engine:
             raise EngineFailed("timeout", f"no pixels within {self.tile_s_max:g} s") from None
         except asyncio.IncompleteReadError:
             raise await self._crash() from None
+
+    async def _drain(self) -> None:
+        """Reads what a dead child left: until then its pipe is open, and its end does not count."""
+        assert self.child
+        assert self.child.stdout
+        # Whoever reads at the moment meets the end himself.
+        with contextlib.suppress(RuntimeError):
+            while await self.child.stdout.read(1 << 16):
+                pass
 
     async def _crash(self) -> EngineFailed:
         await self.kill()
