@@ -254,7 +254,7 @@ def test_nobody_touches_what_is_not_his() -> None:
 
 def paused_job() -> Network:
     it, creator, workers = populated()
-    id = it.submit(creator)
+    id = it.submit(creator, frames=2)
     it.do(creator, job.Open(job=id), keyed=True)
     it.do(creator, job.Pause(job=id), keyed=True)
     leases = [each.leases for each in it.world.workers.values()]
