@@ -20,7 +20,7 @@ def create_app(parts: Parts) -> FastAPI:
     app = FastAPI(title="Gridledger", version="1", docs_url=None, redoc_url=None, redirect_slashes=False)
     reach, deliveries = Reach(parts.reader, parts.limits.wait_s), Deliveries(parts.limits.account_bytes_max)
     authenticate, feeds = keys.authenticator(parts, reach), live.Live(parts)
-    app.include_router(uploads.router(parts, authenticate, deliveries))
+    app.include_router(uploads.router(parts, reach, authenticate, deliveries))
     app.include_router(downloads.router(parts, reach, authenticate, deliveries))
     app.include_router(commands.router(parts, reach, authenticate, checks.Checks(parts, deliveries)))
     app.include_router(live.router(feeds))

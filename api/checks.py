@@ -109,6 +109,5 @@ class Checks:
             if not await self._parts.objects.exists(digest):
                 raise NotUploaded(what=f"evidence_sha256[{index}]")
         for metric, digest in zip(command.metrics, command.evidence_sha256, strict=False):
-            named = self._deliveries.named(account, command.audit, metric.region)
-            if named not in {"", digest}:
+            if self._deliveries.filed(account, command.audit, metric.region) not in {"", digest}:
                 raise EvidenceSwapped(region=metric.region)

@@ -76,11 +76,11 @@ class SceneRefused(Refused):
 
 
 class RoundOpen(Refused):
-    """The verdicts of this round are not all sealed; until then name the hash of your own rendering, uploaded before, as `evidence`."""
+    """The verdicts of this round are not all sealed; until then file your own rendering of the tile first."""
 
 
 class EvidenceSwapped(Refused):
-    """For region {region} another rendering was named before the worker's was shown."""
+    """For region {region} another rendering was filed before."""
 
 
 class NotAccepted(Refused):

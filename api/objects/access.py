@@ -4,11 +4,10 @@ from collections.abc import Iterator
 
 from api.objects.deliveries import Deliveries
 from api.parts import Reader
-from api.problems import NotAccepted, NotUploaded, RoundOpen
+from api.problems import NotAccepted, RoundOpen
 from domain.errors import NotFound, NotYours
 from domain.ids import AccountId, AuditId, JobId, WorkerId
 from domain.parts import Audit, Job, Task
-from domain.work import objects
 from domain.world import World
 
 ACCEPTED = {"accepted", "matured"}
@@ -25,10 +24,10 @@ class Access:
         if account != job.creator and not holds_lease(world, account, job.id) and not checks(world, account, job):
             raise NotYours(id="the job")
 
-    async def raw(self, account: AccountId, task: Task, index: int, evidence: str) -> str:
+    def raw(self, account: AccountId, task: Task, index: int) -> str:
         """The hash of a tile's raw object: for the creator once the task is accepted, for a drawn checker once its round has sealed
-        its verdicts, or once it has named its own rendering of that tile, which it brought before: so nobody hands back what he was
-        shown. Raises `NotYours`, `NotAccepted`, `RoundOpen`, `NotUploaded`, `NotFound`."""
+        its verdicts, or once it has filed its own rendering of that tile: so nobody hands back what he was shown.
+        Raises `NotYours`, `NotAccepted`, `RoundOpen`, `NotFound`."""
         world = self._reader.world
         audit = world.audits.get(task.audit)
         number = drawn(world, account, audit) if audit else 0
@@ -40,17 +39,9 @@ class Access:
         if creator:
             if task.status not in ACCEPTED:
                 raise NotAccepted(task=task.id)
-        elif audit is not None and not sealed(audit, number):
-            self._name(account, audit, index, evidence)
+        elif audit is not None and not sealed(audit, number) and not self._deliveries.filed(account, audit.id, index):
+            raise RoundOpen
         return task.proof.raw[index]
-
-    def _name(self, account: AccountId, audit: Audit, index: int, evidence: str) -> None:
-        if not evidence:
-            raise RoundOpen
-        if not objects.is_name(evidence) or not self._deliveries.has(account, evidence):
-            raise NotUploaded(what="The evidence")
-        if self._deliveries.name(account, audit.id, index, evidence) != evidence:
-            raise RoundOpen
 
 
 def holds_lease(world: World, account: AccountId, job: JobId) -> bool:

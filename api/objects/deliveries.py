@@ -5,7 +5,7 @@ Kept in memory, and bounded: after a restart a client is asked to upload once mo
 
 from collections import OrderedDict
 
-from api.problems import UploadLimit
+from api.problems import EvidenceSwapped, UploadLimit
 from domain.ids import AccountId
 
 DELIVERIES_MAX = 200_000
@@ -16,7 +16,7 @@ class Deliveries:
     def __init__(self, account_bytes_max: int) -> None:
         self._bytes_max = account_bytes_max
         self._delivered: OrderedDict[tuple[AccountId, str], None] = OrderedDict()
-        self._named: OrderedDict[tuple[AccountId, str, int], str] = OrderedDict()
+        self._filed: OrderedDict[tuple[AccountId, str, int], str] = OrderedDict()
         self._spent: dict[AccountId, tuple[int, int]] = {}
 
     def note(self, account: AccountId, digest: str) -> None:
@@ -29,16 +29,16 @@ class Deliveries:
     def has(self, account: AccountId, digest: str) -> bool:
         return (account, digest) in self._delivered
 
-    def name(self, account: AccountId, audit: str, region: int, digest: str) -> str:
-        """The checker names its own rendering of a region, before it sees the worker's. Returns what was named first."""
-        first = self._named.setdefault((account, audit, region), digest)
-        if len(self._named) > DELIVERIES_MAX:
-            self._named.popitem(last=False)
-        return first
+    def file(self, account: AccountId, audit: str, region: int, digest: str) -> None:
+        """The checker's own rendering of a region, for good. Raises `EvidenceSwapped` if it filed another one before."""
+        if self._filed.setdefault((account, audit, region), digest) != digest:
+            raise EvidenceSwapped(region=region)
+        if len(self._filed) > DELIVERIES_MAX:
+            self._filed.popitem(last=False)
 
-    def named(self, account: AccountId, audit: str, region: int) -> str:
-        """Empty if nothing was."""
-        return self._named.get((account, audit, region), "")
+    def filed(self, account: AccountId, audit: str, region: int) -> str:
+        """Its hash; empty if nothing was."""
+        return self._filed.get((account, audit, region), "")
 
     def spend(self, account: AccountId, size: int, now_us: int) -> None:
         """The account is about to bring so many bytes. Raises `UploadLimit` if that is too much for one hour."""

@@ -47,7 +47,7 @@ class Downloads:
         task, index = await self._task(request.path_params["task"]), request.path_params["index"]
         if not INDEX.fullmatch(index):
             raise NotFound(id="the tile")
-        digest = await self._access.raw(caller.account, task, int(index), request.query_params.get("evidence", ""))
+        digest = self._access.raw(caller.account, task, int(index))
         return await serve(self._parts.objects, digest, request)
 
     async def _job(self, request: Request) -> Job:
