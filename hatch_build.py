@@ -26,30 +26,31 @@ def nested(source: str, root: Path) -> str:
     """`source` with each import of a room, and each string that is exactly the name of a module below `root`, put below NAME."""
     lines = source.splitlines(keepends=True)
     # Columns of the syntax tree count bytes of UTF-8.
-    for line, column in sorted(_places(ast.parse(source), root), reverse=True):
+    for (line, column), words in sorted(_places(ast.parse(source), root).items(), reverse=True):
         raw = lines[line - 1].encode()
         # Behind `from` may be more than one space, before a text's quote a letter.
         name = raw[column:].lstrip(b"\t rRuUbB'\"")
-        assert name.decode().startswith(ROOMS)
-        lines[line - 1] = (raw[: len(raw) - len(name)] + f"{NAME}.".encode() + name).decode()
+        lines[line - 1] = (raw[: len(raw) - len(name)] + words.encode() + name).decode()
     return "".join(lines)
 
 
-def _places(tree: ast.AST, root: Path) -> set[tuple[int, int]]:
-    """Where `gridledger.` has to be put: lines and columns."""
-    places = set()
+def _places(tree: ast.AST, root: Path) -> dict[tuple[int, int], str]:
+    """What has to be put in, and where: line and column."""
+    places = {}
     for node in ast.walk(tree):
         match node:
             case ast.ImportFrom(module=str(module), level=0) if module.split(".")[0] in ROOMS:
-                places.add((node.lineno, node.col_offset + len("from ")))
+                places[node.lineno, node.col_offset + len("from ")] = f"{NAME}."
+            case ast.Import(names=[ast.alias(name=name, asname=None)]) if name in ROOMS:
+                places[node.lineno, node.col_offset] = f"from {NAME} "
             case ast.Import(names=names):
-                for name in names:
-                    if name.name.split(".")[0] in ROOMS:
-                        if name.asname is None:
-                            raise ValueError(f"line {node.lineno}: `import {name.name}` binds a room's name; say `from ... import`")
-                        places.add((name.lineno, name.col_offset))
+                for each in names:
+                    if each.name.split(".")[0] in ROOMS:
+                        if each.asname is None:
+                            raise ValueError(f"line {node.lineno}: `import {each.name}` binds a room's name; say `from ... import`")
+                        places[each.lineno, each.col_offset] = f"{NAME}."
             case ast.Constant(value=str(text)) if MODULE.fullmatch(text) and _is_module(root, text):
-                places.add((node.lineno, node.col_offset))
+                places[node.lineno, node.col_offset] = f"{NAME}."
     return places
 
 

@@ -166,6 +166,7 @@ def test_every_example_of_a_plug_in_is_found_beside_the_wheel_and_its_own_tests_
         ("from domain.work import job\n", "from gridledger.domain.work import job\n"),
         ("from   adapters.log import (\n    postgres,\n)\n", "from   gridledger.adapters.log import (\n    postgres,\n)\n"),
         ("def f():\n    from api import app\n", "def f():\n    from gridledger.api import app\n"),
+        ("if x:\n    import domain\n", "if x:\n    from gridledger import domain\n"),
         ("import domain.units as u, os\n", "import gridledger.domain.units as u, os\n"),
         ('x = "domain.units"\n', 'x = "gridledger.domain.units"\n'),
         ("x = r'domain.units'\n", "x = r'gridledger.domain.units'\n"),

@@ -24,9 +24,9 @@ def descendants(kind: type[Event]) -> list[type[Event]]:
 
 
 def test_every_event_of_the_domain_is_known() -> None:
-    for module in pkgutil.walk_packages(domain.__path__, "domain."):
+    for module in pkgutil.walk_packages(domain.__path__, f"{domain.__name__}."):
         importlib.import_module(module.name)
-    stored = {each for each in descendants(Event) if each.__module__.startswith("domain.") and not each.__subclasses__()}
+    stored = {each for each in descendants(Event) if each.__module__.startswith(f"{domain.__name__}.") and not each.__subclasses__()}
 
     assert set(wire.EVENTS) == stored - {Event}
 
