@@ -24,7 +24,7 @@ ROOMS = {
     "worker_runtime": {"domain", "msgspec", "structlog"},
     "auditor": {"domain", "projections", "msgspec", "eth_account", "eth_utils", "coincurve", "httpx2"},
     "api": {"domain", "projections", "fastapi", "pydantic", "msgspec", "structlog"},
-    "cli": {"domain", "projections", "msgspec", "structlog", "typer", "rich", "httpx2"},
+    "cli": {"domain", "projections", "adapters", "msgspec", "structlog", "typer", "rich", "httpx2"},
     "demo": {"domain", "projections", "adapters", "msgspec", "structlog", "rich", "httpx2"},
 }
 """Room -> what its modules may import besides themselves and the standard library."""
