@@ -229,6 +229,8 @@ class Closed(JobEvent, tag="job.closed.v1"):
     refund: Units
     cancelled: int
     """Tasks that waited for a worker, and are cancelled by this."""
+    opened: bool
+    """Whether it ever was."""
 
     def apply(self, world: World) -> None:
         job = world.jobs[self.job]
@@ -413,7 +415,9 @@ def settle(world: World, job: Job) -> Iterator[Event]:
 def closed(world: World, job: Job, outcome: Outcome, reason: str) -> Closed:
     refund = world.credit(accounts.unallocated(job.asset, job.id))
     counts = Counts(job.accepted, job.dead, job.tasks - job.accepted - job.dead)
-    return Closed(job.id, job.creator, job.asset, outcome, reason, counts, refund, len(job.ready))
+    return Closed(
+        job.id, job.creator, job.asset, outcome, reason, counts, refund, len(job.ready), job.status not in {"submitted", "quoted"}
+    )
 
 
 class Quote(Value):

@@ -1,0 +1,188 @@
+"""What a projection writes. A fold turns one event into changes, and keeps nothing between two events.
+
+A `Row` is a change: it names its key and says only what the event adds. How a column takes that is in its type, so rows merge in any
+batch size, in memory and in PostgreSQL alike.
+
+    Key[T]   which row                        Last[T]   the newest value
+    Id       which row, by a thing's id       First[T]  the oldest value
+                                              Sum[T]    added up
+
+A column holds text, an integer, a truth value, `Units`, or something that is only looked at (a tuple, a struct), and no None: what was
+never said is UNSET, and absent from the row's JSON. Ids sort by their number, all other text by its code points.
+
+A `Sweep` changes every row that matches: an event names a set, never its members (LOG.md §6).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, TypeVar, cast, get_args, get_type_hints
+
+from msgspec import UNSET, Struct, UnsetType
+
+from domain.event import Event, Recorded
+from domain.ids import order
+from domain.value import Value
+
+T = TypeVar("T")
+Rule = Literal["key", "id", "last", "first", "sum"]
+Key = Annotated[T, "key"]
+Id: TypeAlias = Annotated[str, "id"]
+Last = Annotated[T | UnsetType, "last"]
+First = Annotated[T | UnsetType, "first"]
+Sum = Annotated[T, "sum"]
+
+Plain = str | int
+"""What rows are found by."""
+Cursor = tuple[Plain, ...]
+"""Where a page ended: the values of its last row in the columns by which the page is sorted."""
+
+
+class Index(Value):
+    """A way to page through a table: rows with given values in `where`, sorted by `by`, if that is named, and then by the key. The
+    column `by` is set whenever a row begins, and never changes."""
+
+    where: tuple[str, ...] = ()
+    by: str = ""
+
+
+class Row(Struct):
+    table: ClassVar[str]
+    indexes: ClassVar[tuple[Index, ...]] = ()
+    """Besides the key, and any part of the key from its beginning on."""
+
+
+R = TypeVar("R", bound=Row)
+
+
+class Sweep(Value):
+    """Every row of the kind with these values gets those."""
+
+    kind: type[Row]
+    where: Mapping[str, Plain]
+    to: Mapping[str, Plain]
+
+
+Change = Row | Sweep
+
+
+class Projection:
+    """One view of the log. A changed fold is a new version: it is built beside the old one, and replaces it when it has caught up."""
+
+    name: ClassVar[str]
+    """A word in lower case."""
+    version: ClassVar[int] = 1
+    rows: ClassVar[tuple[type[Row], ...]]
+
+    def fold(self, e: Recorded[Event]) -> Iterator[Change]:
+        raise NotImplementedError
+
+
+class Column(Value):
+    name: str
+    rule: Rule
+    type: Any
+    """Without UNSET."""
+
+
+class Unindexed(Exception):
+    """The table has no index for this page."""
+
+
+class Shape:
+    """The columns of one kind of row, and how its tables are gone through."""
+
+    def __init__(self, kind: type[Row]) -> None:
+        hints = get_type_hints(kind, include_extras=True)
+        self.columns = tuple(column(name, hints[name]) for name in kind.__struct_fields__)
+        self.names: Final = tuple(each.name for each in self.columns)
+        self.of = {each.name: each for each in self.columns}
+        self.key = tuple(each.name for each in self.columns if each.rule in {"key", "id"})
+        self.rest = tuple((each.name, each.rule) for each in self.columns if each.rule not in {"key", "id"})
+        self.indexes = {(frozenset(index.where), index.by) for index in kind.indexes}
+        self.table = kind.table
+
+    def key_of(self, row: Row) -> Cursor:
+        return tuple([getattr(row, name) for name in self.key])
+
+    def merge(self, old: Row, new: Row) -> None:
+        """Let `old` take the change `new` of the same key."""
+        for name, rule in self.rest:
+            value = getattr(new, name)
+            if rule == "sum":
+                setattr(old, name, getattr(old, name) + value)
+            elif value is not UNSET and (rule == "last" or getattr(old, name) is UNSET):
+                setattr(old, name, value)
+
+    def sorted_by(self, where: Sequence[str], by: str = "") -> tuple[str, ...]:
+        """The columns that sort a page. Raises `Unindexed`."""
+        prefix = not by and set(where) == set(self.key[: len(where)])
+        if not prefix and (frozenset(where), by) not in self.indexes:
+            raise Unindexed(f"{self.table} by {', '.join([*where, by])}")
+        return tuple(name for name in ((by, *self.key) if by else self.key) if name not in where)
+
+    def sort_key(self, names: Sequence[str], values: Sequence[Plain]) -> tuple[Any, ...]:
+        """What values of these columns compare by."""
+        return tuple(order(str(value)) if self.of[name].rule == "id" else value for name, value in zip(names, values, strict=True))
+
+
+@cache
+def shape(kind: type[Row]) -> Shape:
+    return Shape(kind)
+
+
+def column(name: str, hint: Any) -> Column:
+    rule = hint.__metadata__[0]
+    possible = [each for each in get_args(hint.__origin__) if each is not UnsetType]
+    united = UnsetType in get_args(hint.__origin__)
+    return Column(name, rule, possible[0] if united else hint.__origin__)
+
+
+class Tables:
+    """Rows by their keys: what a batch gathers, and what the twin in memory keeps."""
+
+    def __init__(self) -> None:
+        self._rows: dict[type[Row], dict[Cursor, Row]] = {}
+
+    def add(self, row: Row) -> None:
+        kind = type(row)
+        rows, key = self._rows.setdefault(kind, {}), shape(kind).key_of(row)
+        if old := rows.get(key):
+            shape(kind).merge(old, row)
+        else:
+            rows[key] = row
+
+    def sweep(self, change: Sweep) -> None:
+        for row in self._rows.get(change.kind, {}).values():
+            if matches(row, change.where):
+                for name, value in change.to.items():
+                    setattr(row, name, value)
+
+    def kinds(self) -> list[type[Row]]:
+        return list(self._rows)
+
+    def all(self, kind: type[R]) -> list[R]:
+        return cast(list[R], list(self._rows.get(kind, {}).values()))
+
+    def get(self, kind: type[R], *key: Plain) -> R | None:
+        return cast(R | None, self._rows.get(kind, {}).get(key))
+
+
+def matches(row: Row, where: Mapping[str, Plain]) -> bool:
+    return all(getattr(row, name) == value for name, value in where.items())
+
+
+class Batch:
+    """The changes of some events, in as few parts as their order allows."""
+
+    def __init__(self) -> None:
+        self.parts: list[Tables | Sweep] = []
+
+    def add(self, change: Change) -> None:
+        if isinstance(change, Sweep):
+            self.parts.append(change)
+            return
+        if not self.parts or isinstance(self.parts[-1], Sweep):
+            self.parts.append(Tables())
+        last = self.parts[-1]
+        assert isinstance(last, Tables)
+        last.add(change)
