@@ -14,7 +14,8 @@ from PIL import Image
 
 Array = NDArray[np.float64]
 
-ARC_DEGREES = 60.0
+ARC_DEGREES = 44.0
+ARC_MIDDLE_DEGREES = -83.0
 CAMERA_DISTANCE = 9.9
 CAMERA_HEIGHT = 2.9
 TARGET = (0.05, -0.35, 0.82)
@@ -124,7 +125,7 @@ def mosaic(cells: int = 8, pixels: int = 32) -> NDArray[np.uint8]:
 
 def scene(along: float) -> str:
     """One frame; `along` from 0 to 1 is where the camera stands on its arc."""
-    angle = math.radians(-90 + ARC_DEGREES * (along - 0.5))
+    angle = math.radians(ARC_MIDDLE_DEGREES + ARC_DEGREES * (along - 0.5))
     origin = f"{CAMERA_DISTANCE * math.cos(angle):.6f}, {CAMERA_DISTANCE * math.sin(angle):.6f}, {CAMERA_HEIGHT}"
     return f"""<scene version="3.0.0">
   <integrator type="path"><integer name="max_depth" value="8"/><integer name="rr_depth" value="4"/></integrator>

@@ -1,6 +1,7 @@
 """The engine: the same bits from every process, and a failure for every way in which a child can fail."""
 
 import asyncio
+import importlib.util
 import os
 import signal
 import time
@@ -14,7 +15,7 @@ from domain.proof import comparator
 from domain.work import manifest, tiles
 from examples.atelier import make_scene as atelier
 from examples.marbles import make_scene as marbles
-from worker_runtime.gpu import bench, mitsuba, sandbox, stitch
+from worker_runtime.gpu import bench, mitsuba, rules, sandbox, stitch
 
 pytestmark = pytest.mark.system
 
@@ -46,6 +47,10 @@ async def opened(
     async with mitsuba.Engine(confinement or sandbox.find(), threads=threads, tile_s_max=tile_s_max) as engine:
         await engine.open(written[0], written[1].__getitem__)
         yield engine
+
+
+def contents(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir())
 
 
 async def rendered(engine: mitsuba.Engine, spec: tiles.Spec, frame: int, numbers: Sequence[int]) -> dict[int, bytes]:
@@ -114,6 +119,14 @@ async def test_a_child_can_be_warm_before_there_is_a_scene(atelier_scene: Writte
         await engine.open(atelier_scene[0], atelier_scene[1].__getitem__)
         await rendered(engine, spec_of(atelier_scene[0], samples=1), 0, [0])
         assert time.monotonic() - started < 5
+
+
+def test_every_plugin_that_we_let_pass_is_one_of_the_renderers() -> None:
+    found = importlib.util.find_spec("mitsuba")
+    assert found
+    assert found.submodule_search_locations
+    shipped = {path.stem for path in Path(found.submodule_search_locations[0], "plugins").iterdir()}
+    assert {kind for kinds in rules.PLUGINS.values() for kind in kinds.split()} - shipped == set()
 
 
 async def test_a_refused_scene_never_reaches_the_child() -> None:
@@ -265,10 +278,13 @@ async def test_another_build_is_not_this_engines(atelier_scene: Written) -> None
     assert failed.value.code == "build"
 
 
-async def test_nothing_is_left_running(atelier_scene: Written) -> None:
-    async with opened(atelier_scene) as engine:
+async def test_nothing_is_left_running_or_lying_about(atelier_scene: Written, tmp_path: Path) -> None:
+    async with mitsuba.Engine(sandbox.find(), scratch=tmp_path) as engine:
+        await engine.open(atelier_scene[0], atelier_scene[1].__getitem__)
         assert engine.child
+        assert len(contents(tmp_path)) == 1
         pid = engine.child.pid
         await rendered(engine, spec_of(atelier_scene[0], samples=1), 0, [0])
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+    assert contents(tmp_path) == []

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from domain.work import manifest
 from examples.atelier import make_scene as atelier
 from examples.marbles import make_scene as marbles
-from worker_runtime.gpu import assets, bench, scene
+from worker_runtime.gpu import assets, bench, rules, scene
 
 FILES = frozenset({"mesh.ply", "gem.obj", "wood.png", "sky.hdr"})
 LENS = '<sensor type="perspective"><float name="fov" value="40"/></sensor>'
@@ -62,6 +62,7 @@ HOSTILE = {
         "filename",
     ),
     "file name as another kind of value": (xml('<shape type="ply"><float name="filename" value="1"/></shape>'), "filename"),
+    "file name as a material": (xml('<shape type="ply"><bsdf name="filename" type="diffuse"/></shape>'), "filename"),
     "file name where none belongs": (xml('<shape type="sphere"><string name="filename" value="mesh.ply"/></shape>'), "filename"),
     "spectrum from a file": (xml('<bsdf type="diffuse"><spectrum name="reflectance" filename="/etc/passwd"/></bsdf>'), "attribute"),
     "material that is a path": (xml('<bsdf type="conductor"><string name="material" value="../../x"/></bsdf>'), "value"),
@@ -81,6 +82,18 @@ HOSTILE = {
     "other encoding": (b'<?xml version="1.0" encoding="utf-16"?>' + xml(), "encoding"),
     "bytes of another encoding": (xml().decode().encode("utf-16"), "encoding"),
     "bytes of another encoding without a mark": (xml().decode().encode("utf-16-le"), "encoding"),
+    "plugin inside a reference": (
+        xml('<bsdf type="diffuse" id="a"/><shape type="sphere"><ref id="a"><bsdf type="../../evil"/></ref></shape>'),
+        "element",
+    ),
+    "plugin inside a transform": (
+        xml('<shape type="sphere"><transform name="to_world"><bsdf type="../../evil"/></transform></shape>'),
+        "element",
+    ),
+    "plugin inside what we replace": (
+        xml(lens='<sensor type="perspective"><film type="hdrfilm"><rfilter type="../../evil"/></film></sensor>'),
+        "type",
+    ),
     # Size and shape.
     "too many bytes": (xml(" " * (4 << 20)), "size"),
     "too many elements": (xml(BALL * 20_001), "count"),
@@ -118,6 +131,7 @@ HOSTILE = {
     "number with underscores": (xml('<shape type="sphere"><float name="radius" value="1_0"/></shape>'), "number"),
     "digits of another script": (xml('<shape type="sphere"><float name="radius" value="١"/></shape>'), "number"),
     "integer that is none": (xml('<shape type="sphere"><integer name="n" value="1.5"/></shape>'), "number"),
+    "integer with a plus": (xml('<shape type="sphere"><integer name="n" value="+1"/></shape>'), "number"),
     "integer of 33 bits": (xml('<shape type="sphere"><integer name="n" value="4294967296"/></shape>'), "number"),
     "point of two numbers": (xml('<shape type="sphere"><point name="center" value="1 2"/></shape>'), "number"),
     "point said twice": (xml('<shape type="sphere"><point name="center" value="1 2 3" x="1"/></shape>'), "attribute"),
@@ -221,6 +235,49 @@ def test_a_file_counts_as_often_as_it_is_used() -> None:
     assert scene.parse("f", xml(mesh * 3), FILES).files == ("mesh.ply",) * 3
 
 
+BLOCK = '<integer name="block_size" value="32"/>'
+PARTS = ["scene", "include", "path", "alias", "default", "ref", "transform", "rotate", "matrix", "rgb", "string", "float", "film"]
+EVIL = '<bsdf type="../../evil"/>'
+
+
+@given(st.lists(st.sampled_from([*rules.PLUGINS, *PARTS]), max_size=6), st.sampled_from(["a", "to_world", "filename", "value"]))
+def test_an_evil_plugin_is_found_wherever_it_hides(parts: list[str], name: str) -> None:
+    known = {tag: types.split()[0] for tag, types in rules.PLUGINS.items()}
+    opened = "".join(f'<{tag} type="{known[tag]}">' if tag in known else f'<{tag} name="{name}">' for tag in parts)
+    text = xml(opened + EVIL + "".join(f"</{tag}>" for tag in reversed(parts)))
+    with pytest.raises(scene.SceneRefused):
+        scene.parse("frame.xml", text, FILES)
+
+
+NAMES = ["filename", "to_world", "max_depth", "radius", "width", "sample_count", "reflectance", "weight", "material"]
+VALUES = ["1", "0", "-1", "1 2 3", "0.5, 0.5, 0.5", "true", "mesh.ply", "wood.png", "Au", "nan", "", "400:1 500:2", "1 0 0 0 1 0 0 0 1"]
+TYPES = [kind for kinds in rules.PLUGINS.values() for kind in kinds.split()]
+
+
+@st.composite
+def elements(draw: st.DrawFn, deep: int = 3) -> str:
+    """An element of known words, put together without sense."""
+    tag = draw(st.sampled_from([*rules.PLUGINS, *PARTS, "integer", "point", "lookat", "scale", "spectrum", "boolean"]))
+    words = {"type": TYPES, "name": NAMES, "value": VALUES, "id": ["a", "b"], "x": VALUES, "origin": VALUES, "angle": VALUES}
+    chosen = draw(st.sets(st.sampled_from(sorted(words)), max_size=3)) | ({"type"} if tag in rules.PLUGINS else {"name", "value"})
+    attributes = "".join(f' {name}="{draw(st.sampled_from(words[name]))}"' for name in sorted(chosen))
+    return f"<{tag}{attributes}>{''.join(draw(st.lists(elements(deep - 1), max_size=3))) if deep else ''}</{tag}>"
+
+
+@given(st.lists(elements(), max_size=4))
+def test_known_words_without_sense_do_no_worse_than_being_refused(inside: list[str]) -> None:
+    with contextlib.suppress(scene.SceneRefused):
+        scene.parse("frame.xml", xml("".join(inside)), FILES)
+
+
+@pytest.mark.parametrize("write", [atelier.write, marbles.write])
+def test_what_we_write_is_itself_within_the_rules(write: Callable[[Path], list[Path]], tmp_path: Path) -> None:
+    frame = write(tmp_path)[0]
+    files = frozenset(folder([frame])) - {frame.name}
+    text = scene.parse(frame.name, frame.read_bytes(), files).text((320, 180)).replace(BLOCK, "")
+    assert scene.parse("ours.xml", text.encode(), files).text((320, 180)).replace(BLOCK, "") == text
+
+
 @given(st.binary(max_size=400))
 def test_no_bytes_do_worse_than_being_refused(junk: bytes) -> None:
     with pytest.raises(scene.SceneRefused):
@@ -273,6 +330,12 @@ def test_changed_bytes_are_refused() -> None:
     with pytest.raises(scene.SceneRefused) as refused:
         scene.check_scene(described(files), lambda name: files[name].replace(b"40", b"41"))
     assert refused.value.code == "hash"
+
+
+def test_a_fault_can_be_asked_for_as_an_answer() -> None:
+    good, bad = {"a.xml": xml()}, {"a.xml": xml("<path/>")}
+    assert scene.fault(described(good), good.__getitem__) is None
+    assert scene.fault(described(bad), bad.__getitem__) == ("element", "a.xml:1: 'path' is not an element that we render")
 
 
 def test_every_frame_is_looked_at() -> None:

@@ -48,10 +48,14 @@ class Tile(NamedTuple):
 
 
 class Engine:
-    """One child. `threads` render in it; `tile_s_max` is the wall clock of one tile. Not for two tasks at once."""
+    """One child. `threads` render in it; `tile_s_max` is the wall clock of one tile; its copy of the scene lies in a folder of its own
+    inside `scratch`, or where the system keeps temporary files. Not for two tasks at once."""
 
-    def __init__(self, confinement: sandbox.Sandbox, *, threads: int = 1, tile_s_max: float = TILE_S_MAX) -> None:
+    def __init__(
+        self, confinement: sandbox.Sandbox, *, threads: int = 1, tile_s_max: float = TILE_S_MAX, scratch: Path | None = None
+    ) -> None:
         self.sandbox = confinement
+        self.scratch = scratch
         self.threads = threads
         self.tile_s_max = tile_s_max
         self.folder: Path | None = None
@@ -74,7 +78,7 @@ class Engine:
         if self.ready:
             return
         if self.child is None:
-            self.folder = Path(tempfile.mkdtemp(prefix="gridledger-scene-"))
+            self.folder = Path(tempfile.mkdtemp(prefix="gridledger-scene-", dir=self.scratch))
             command = [sys.executable, "-I", "-B", str(CHILD), str(self.threads)]
             try:
                 self.child = await self.sandbox.start(command, inputs=[self.folder, CHILD])

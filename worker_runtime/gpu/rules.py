@@ -73,7 +73,7 @@ _NAME = re.compile("[a-z][a-z0-9_]{0,40}")
 _TYPE = re.compile("[a-z0-9_]{1,40}")
 _ID = re.compile(r"[^\x00-\x1f\x7f]{1,120}")
 _VERSION = re.compile(r"3\.[0-9]{1,3}\.[0-9]{1,3}")
-_INTEGER = re.compile("[+-]?[0-9]{1,10}")
+_INTEGER = re.compile("-?[0-9]{1,10}")
 _WORD = re.compile("[A-Za-z0-9_. -]{0,40}")
 _MATERIAL = re.compile("[a-z0-9 .()-]{1,40}")
 _STRINGS = {
@@ -123,14 +123,14 @@ class Check:
         """How many materials and textures the element asks in turn, itself included. Raises `SceneRefused`."""
         _attributes(node)
         id = node.attributes.pop("id", None)
-        if node.tag == "ref":
-            return self.refer(node, id or "")
         asked = 1
         for child in node.children:
             if node.tag not in _PARENTS.get(child.tag, PLUGINS):
                 raise child.refuse("element", f"does not belong in <{node.tag}>")
             below = self(child)
             asked += below if child.tag in _ASKED else 0
+        if node.tag == "ref":
+            return self.refer(node, id or "")
         if node.tag in PLUGINS:
             self.plugin(node)
         else:
@@ -165,7 +165,7 @@ class Check:
         if len(names) != (kind in _FILES):
             raise node.refuse("filename", f"{kind} has {len(names)} file names")
         for child in names:
-            name = child.attributes["value"]
+            name = child.attributes.get("value", "")
             if child.tag != "string" or name not in self.files:
                 raise child.refuse("filename", f"{name[:60]!a} is not a file of this scene")
             if name.rpartition(".")[2] not in _FILES[kind]:

@@ -26,7 +26,7 @@ class Limits(NamedTuple):
     """Of one process. `memory_bytes` is address space; `threads` counts inside the sandbox only."""
 
     memory_bytes: int = 6 << 30
-    processor_s: int = 3_600
+    processor_s: int = 86_400
     files: int = 128
     threads: int = 128
     written_bytes: int = 1 << 20

@@ -80,6 +80,15 @@ def check_scene(scene: manifest.Manifest, read: Callable[[str], bytes]) -> None:
     load(scene, read)
 
 
+def fault(scene: manifest.Manifest, read: Callable[[str], bytes]) -> tuple[str, str] | None:
+    """The same as an answer: None, or (code, what is wrong and where)."""
+    try:
+        load(scene, read)
+    except SceneRefused as refused:
+        return refused.code, refused.detail
+    return None
+
+
 def _verified(asset: manifest.Asset, content: bytes) -> bytes:
     if len(content) != asset.bytes or sha256(content).hexdigest() != asset.sha256:
         raise SceneRefused("hash", f"{asset.name}: not the bytes that the manifest names")
