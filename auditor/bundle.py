@@ -21,7 +21,9 @@ from typing import BinaryIO, NamedTuple, Self
 import msgspec
 
 from auditor.facts import Facts
-from domain.log.block import BLOCK_BYTES_MAX, Void, accept, read_header
+from domain.house import rules
+from domain.log import wire
+from domain.log.block import BLOCK_BYTES_MAX, Broken, Void, accept, read_header
 from domain.log.merkle import Head, leaf_hash
 from domain.value import Value
 
@@ -34,6 +36,7 @@ PATH = re.compile(r"log/segment-[0-9]{6}\.ndjson|log/leaves|evidence/[0-9a-f]{64
 SEAL = b',\n "sha256": "'
 HEADER_START = b'{"gridledger":'
 CHUNK = 1 << 20
+ASSET = b'"type":"asset.listed.v1"'
 
 
 class BadBundle(Exception):
@@ -139,9 +142,10 @@ class Bundle:
         return hashed.hexdigest(), size
 
     def evidence(self, sha256_hex: str, bytes_max: int) -> bytes | None:
-        """An object by its hash, as it is; None if it is not there."""
+        """What lies under this hash, whatever it is, one byte more than `bytes_max` at most; None if nothing does."""
         try:
-            return self._whole(f"evidence/{sha256_hex}", bytes_max)
+            with self.open(f"evidence/{sha256_hex}") as file:
+                return file.read(bytes_max + 1)
         except FileNotFoundError:
             return None
 
@@ -238,6 +242,7 @@ class Writer:
         self._segment: BinaryIO | None = None
         self._leaves = (self._part / LEAVES).open("wb")
         self._segments = 0
+        self._assets: list[OnChain] = []
         self.head: Head | None = None
         """After the last record that counts."""
 
@@ -259,6 +264,7 @@ class Writer:
             return []
         self.head = block.after
         self._leaves.write(b"".join(map(leaf_hash, block.lines)))
+        self._assets += [asset for line in block.lines if ASSET in line and (asset := _asset(line))]
         return list(block.lines)
 
     def evidence(self, sha256_hex: str, data: bytes) -> None:
@@ -267,7 +273,7 @@ class Writer:
     def receipts(self, facts: Facts) -> None:
         (self._part / RECEIPTS).write_bytes(msgspec.json.format(msgspec.json.encode(facts), indent=1) + b"\n")
 
-    def finish(self, assets: Iterable[OnChain], source: str) -> Manifest:
+    def finish(self, source: str) -> Manifest:
         """Seals the manifest, and puts the bundle in its place."""
         self._close()
         head = self.head
@@ -280,7 +286,7 @@ class Writer:
                 while chunk := file.read(CHUNK):
                     hashed.update(chunk)
             files.append(Listed(path.relative_to(self._part).as_posix(), hashed.hexdigest(), path.stat().st_size))
-        manifest = Manifest(FORMAT, head.log, head.size, head.root, tuple(assets), source, tuple(files), "")
+        manifest = Manifest(FORMAT, head.log, head.size, head.root, tuple(self._assets), source, tuple(files), "")
         (self._part / MANIFEST).write_bytes(sealed_manifest(manifest))
         self._part.rename(self._out)
         return manifest
@@ -295,7 +301,16 @@ class Writer:
             self._segment.close()
 
 
-def write(out: Path, records: Iterable[bytes], evidence: Mapping[str, bytes], facts: Facts | None, assets: Iterable[OnChain]) -> Manifest:
+def _asset(line: bytes) -> OnChain | None:
+    """Of a line that lists an asset; None of one that only looks so."""
+    try:
+        event = wire.event(line).event
+    except Broken:
+        return None
+    return OnChain(event.asset, event.chain_id, event.contract, event.treasury) if isinstance(event, rules.AssetListed) else None
+
+
+def write(out: Path, records: Iterable[bytes], evidence: Mapping[str, bytes], facts: Facts | None = None) -> Manifest:
     """A bundle of what is at hand."""
     writer = Writer(out)
     try:
@@ -305,7 +320,7 @@ def write(out: Path, records: Iterable[bytes], evidence: Mapping[str, bytes], fa
             writer.evidence(digest, data)
         if facts:
             writer.receipts(facts)
-        return writer.finish(assets, "memory")
+        return writer.finish("memory")
     except BaseException:
         writer.abandon()
         raise

@@ -4,6 +4,8 @@ from typing import Literal
 
 from domain.value import Value
 
+Kind = Literal["Deposited", "Paid", "Failed", "Anchored"]
+
 
 class Block(Value):
     number: int
@@ -15,7 +17,7 @@ class ChainLog(Value):
     """One log of a treasury contract. `Deposited`: `subject` is the account, `who` the sender; `Paid` and `Failed`: the payout and its
     recipient; `Anchored`: the root, and `amount` the size."""
 
-    kind: Literal["Deposited", "Paid", "Failed", "Anchored"]
+    kind: Kind
     treasury: str
     block: int
     block_hash: str

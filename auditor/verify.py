@@ -4,7 +4,13 @@ from pathlib import Path
 
 from auditor import bundle as bundles
 from auditor.bundle import BadBundle, Bundle
+from auditor.chain import Node, Silent, collect
+from auditor.checks.decisions import Decisions
+from auditor.checks.evidence import Evidence
 from auditor.checks.money import Books
+from auditor.checks.onchain import OnChain
+from auditor.checks.signatures import Signatures
+from auditor.facts import Facts
 from auditor.reading import Reader
 from auditor.report import OF_CHAIN, Findings, Place, Report, bad_input
 
@@ -21,17 +27,57 @@ def verify(path: Path, rpc_url: str | None = None) -> Report:
 def _verify(bundle: Bundle, rpc_url: str | None) -> Report:
     findings = Findings()
     check_files(bundle, findings)
-    reader, books = Reader(bundle, findings), Books(findings)
+    reader, books, chain = Reader(bundle, findings), Books(findings), OnChain(findings)
+    decisions, evidence = Decisions(findings, Signatures(findings)), Evidence(bundle, findings)
     for taken in reader.blocks():
-        if taken.events is not None:
-            for recorded in taken.events:
-                books.take(recorded)
+        chain.take(taken)
+        decisions.take(taken)
+        for recorded in taken.events or ():
+            books.take(recorded)
+            evidence.take(recorded)
     books.finish()
+    check_chain(bundle, chain, findings, rpc_url)
+    check_manifest(bundle, reader, chain, findings)
+    if decisions.lost or not reader.whole:
+        findings.note("the log could not be followed to its end: what comes after its damage was not checked")
+    return findings.report(reader.head.log, reader.head.size, reader.head.root, reader.records, dict(reader.void))
+
+
+def check_chain(bundle: Bundle, chain: OnChain, findings: Findings, rpc_url: str | None) -> None:
+    """With a node, all that the log and the bundle say of the chain. Without one, what came with the bundle can contradict the log, but
+    it proves nothing."""
+    kept = bundle.receipts()
     if not rpc_url:
         for name in OF_CHAIN:
-            findings.missing(name, "needs the chain: give --rpc")
-    check_manifest(bundle, reader, findings)
-    return findings.report(reader.head.log, reader.head.size, reader.head.root, reader.records, dict(reader.void))
+            findings.missing(name, "needs the chain: give its RPC")
+        if kept:
+            chain.compare(kept)
+        return
+    try:
+        with Node(rpc_url) as node:
+            if (id_ := node.chain_id()) != chain.chain_id:
+                raise Silent(f"the node is of chain {id_}, the log of chain {chain.chain_id}")
+            facts = collect(node, chain.wanted())
+    except Silent as reason:
+        for name in OF_CHAIN:
+            findings.missing(name, str(reason))
+        return
+    chain.compare(facts)
+    check_receipts(kept, facts, findings)
+
+
+def check_receipts(kept: Facts | None, facts: Facts, findings: Findings) -> None:
+    """Whatever the bundle brought of the chain is the chain's. It was made earlier, so the chain may have more."""
+    if kept is None:
+        findings.missing("receipts", "the bundle has none")
+        return
+    for name in ("blocks", "logs", "balances", "gas"):
+        mine = getattr(facts, name)
+        for it in getattr(kept, name):
+            findings.seen["receipts"] += 1
+            if it not in mine:
+                place = Place(bundles.RECEIPTS)
+                findings.found("receipts", f"one of the {name} is not the chain's", expected="as on chain", actual=it, at=place)
 
 
 def check_files(bundle: Bundle, findings: Findings) -> None:
@@ -55,7 +101,7 @@ def check_files(bundle: Bundle, findings: Findings) -> None:
             findings.found("files", "the file is not what the manifest says", expected=expected, actual=actual, at=Place(name))
 
 
-def check_manifest(bundle: Bundle, reader: Reader, findings: Findings) -> None:
+def check_manifest(bundle: Bundle, reader: Reader, chain: OnChain, findings: Findings) -> None:
     """What it says of itself and of the log."""
     manifest, head, place = bundle.manifest, reader.head, Place(bundles.MANIFEST)
     findings.seen["manifest"] += 1
@@ -65,3 +111,6 @@ def check_manifest(bundle: Bundle, reader: Reader, findings: Findings) -> None:
     actual = f"log {manifest.log} size {manifest.size} root {manifest.root}"
     if expected != actual and reader.whole:
         findings.found("manifest", "the manifest names another head than its log has", expected=expected, actual=actual, at=place)
+    listed = tuple(bundles.OnChain(it.asset, it.chain_id, it.contract, it.treasury) for it in chain.assets.values())
+    if reader.understood and reader.whole and manifest.assets != listed:
+        findings.found("manifest", "the manifest names other contracts", expected=listed, actual=manifest.assets, at=place)

@@ -14,14 +14,14 @@ from tests.log.ledgers import opened
 
 def small(out: Path) -> Path:
     """A bundle of a log's first block."""
-    bundles.write(out, [opened()[1].record], {}, None, ())
+    bundles.write(out, [opened()[1].record], {})
     return out
 
 
 def test_records_are_read_back_byte_for_byte(tmp_path: Path) -> None:
     first = opened()[1]
     second = seal(first.after, [b'{"pos":%d}' % (first.after.size + 1)])
-    bundles.write(tmp_path / "b", [first.record, second.record], {}, None, ())
+    bundles.write(tmp_path / "b", [first.record, second.record], {})
 
     with Bundle(tmp_path / "b") as bundle:
         assert [record.data for record in bundle.records()] == [first.record, second.record]
@@ -42,7 +42,7 @@ def test_a_bundle_appears_whole_or_not_at_all(tmp_path: Path) -> None:
         raise ValueError
 
     with pytest.raises(ValueError):
-        bundles.write(tmp_path / "b", (failing() for _ in range(1)), {}, None, ())  # type: ignore[misc]
+        bundles.write(tmp_path / "b", (failing() for _ in range(1)), {})  # type: ignore[misc]
 
     assert list(tmp_path.iterdir()) == []
 
@@ -96,6 +96,6 @@ def test_a_link_out_of_the_bundle_is_not_followed(tmp_path: Path) -> None:
 
 def test_a_log_without_its_beginning_makes_no_bundle(tmp_path: Path) -> None:
     with pytest.raises(BadBundle):
-        bundles.write(tmp_path / "b", [seal(opened()[1].after, [b"{}"]).record], {}, None, ())
+        bundles.write(tmp_path / "b", [seal(opened()[1].after, [b"{}"]).record], {})
 
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,260 @@
+"""Every decision made again: what was asked is read off a command's first event, or off the world where it was the house's turn, and
+what the domain's rules answer is laid beside what the log says, field by field.
+
+The world goes on with what the log says, so that one wrong event is one finding, as far as it can be.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from auditor.checks import batches, commands, draws
+from auditor.checks.signatures import Signatures
+from auditor.reading import Taken
+from auditor.report import Findings
+from domain.accounts import NO_MONEY
+from domain.errors import NotAllowed, Refused, SealBroken, VerdictNotByRule
+from domain.event import Event, Origin, Recorded
+from domain.house import house
+from domain.house import ledger as ledger_events
+from domain.ids import HOUSE, NO_ACCOUNT, AccountId, Actor, WorkerId, command_id
+from domain.log.ledger import FULL_BYTES
+from domain.log.merkle import Head
+from domain.market import worker
+from domain.proof import audit, beacon, bench, ruling, verdict
+from domain.treasury import account, batch, earnings, stake
+from domain.work import job, task
+from domain.world import World
+
+BY_EVENT: dict[type[Event], str] = {
+    task.Leased: "matching",
+    job.Quoted: "quotes",
+    beacon.Drawn: "beacons",
+    audit.Opened: "lottery",
+    audit.Widened: "tallies",
+    audit.Closed: "tallies",
+    verdict.Revealed: "seals",
+    ruling.Accepted: "shares",
+    ruling.Rejected: "tallies",
+    stake.Slashed: "slashes",
+    worker.Quarantined: "slashes",
+    bench.Opened: "scores",
+    bench.Scored: "scores",
+    earnings.Matured: "maturity",
+    earnings.Distributed: "pool",
+    job.Closing: "jobs",
+    job.Closed: "jobs",
+    job.Archived: "jobs",
+    job.Paused: "jobs",
+}
+"""Which check an event belongs to; the rest is `authority`, or `house` if it is the house's."""
+
+BY_FIELD = {
+    **dict.fromkeys(("regions", "drawn_regions"), "regions"),
+    **dict.fromkeys(("checkers", "drawn_checkers"), "checkers"),
+    **dict.fromkeys(("p_ppm", "u"), "lottery"),
+}
+"""Which check some of the fields of draws belong to."""
+
+BY_REFUSAL: dict[type[Refused], str] = {SealBroken: "seals", VerdictNotByRule: "seals", NotAllowed: "lifecycles"}
+NOT_DECIDED = {"parameters"}
+"""What the world cannot know beforehand: a policy's numbers are the admins' choice, and signed by them."""
+
+
+class Decisions:
+    """A world that follows the log. `lost` when the log did what no world can follow."""
+
+    def __init__(self, findings: Findings, signatures: Signatures) -> None:
+        self.world = World()
+        self.lost = False
+        self._findings, self._signatures = findings, signatures
+
+    def take(self, taken: Taken) -> None:
+        """The next block."""
+        events = taken.events
+        if self.lost or events is None:
+            self.lost = True
+            return
+        try:
+            self._block(events, taken.block.after, sum(map(len, taken.block.lines)) + len(taken.block.lines))
+        except _Lost:
+            self.lost = True
+
+    def _block(self, events: Sequence[Recorded[Event]], after: Head, size: int) -> None:
+        at_us = events[0].at_us
+        self.world.begin_block(at_us)
+        chores: Iterator[house.Chore] | None = None
+        steered = events[0].pos == 1 or isinstance(events[0].event, ledger_events.LeaderElected)
+        for command in _commands(events):
+            if steered:
+                self._plain(command)
+            elif command[0].by == HOUSE:
+                chores = chores or house.chores(self.world, at_us)
+                if not self._chore(command, chores):
+                    chores = None
+            elif chores is not None:
+                self._findings.found("house", "the house has its turn after all others", command[0].pos, actual=command[0].by)
+                self._outside(command)
+            else:
+                self._outside(command)
+        if not steered and size < FULL_BYTES:
+            self._owed(chores or house.chores(self.world, at_us), events[-1].pos)
+        self.world.end_block(at_us, after.size, after.root)
+
+    def _plain(self, command: Sequence[Recorded[Event]]) -> None:
+        """The first block, and elections: the facts that everything else is judged by."""
+        first = command[0]
+        if first.by != HOUSE:
+            self._findings.found("authority", "only the house does this", first.pos, expected=HOUSE, actual=first.by)
+        if isinstance(first.event, ledger_events.LeaderElected):
+            cmd = command_id(HOUSE, f"elect/{first.event.leader}/{first.pos}")
+            self._same(ledger_events.LeaderElected(first.event.leader, first.at_us + self.world.policy.grace_us), first)
+            if (first.cmd, len(command)) != (cmd, 1):
+                self._findings.found("commands", "not the command of an election", first.pos, expected=cmd, actual=first.cmd)
+        elif first.pos == 1 and not isinstance(first.event, ledger_events.Opened):
+            self._findings.found("authority", "a log begins with ledger.opened", 1, actual=first.event)
+        for it in command:
+            self._apply(it)
+
+    def _chore(self, command: Sequence[Recorded[Event]], chores: Iterator[house.Chore]) -> bool:
+        """A command of the house, beside the one that is due now. Whether it was that one."""
+        first = command[0]
+        self._findings.seen["house"] += 1
+        due = self._next_chore(chores, first.pos)
+        if due is None:
+            message = f"{first.event.verb()}: nothing was due"
+            self._findings.found(_check(first.event, "house"), message, first.pos, actual=first.event)
+            self._follow(None, command, first)
+            return False
+        key, asked = due
+        origin = Origin(command_id(HOUSE, key), HOUSE, first.at_us, first.pos)
+        if first.cmd != origin.cmd:
+            message = f"the house was to do {key} now"
+            self._findings.found(_check(first.event, "house"), message, first.pos, expected=key, actual=first.event)
+            self._follow(None, command, first)
+            return False
+        self._follow(asked.decide(self.world, origin), command, first)
+        return True
+
+    def _next_chore(self, chores: Iterator[house.Chore], pos: int) -> house.Chore | None:
+        try:
+            return next(chores, None)
+        except Exception as error:
+            self._findings.found("lifecycles", f"no world can go on from here: {error!r}", pos)
+            raise _Lost from error
+
+    def _owed(self, chores: Iterator[house.Chore], pos: int) -> None:
+        if due := self._next_chore(chores, pos):
+            self._findings.found("house", "the house left out what was due in this block", pos, expected=due[0])
+
+    def _outside(self, command: Sequence[Recorded[Event]]) -> None:
+        first = command[0]
+        self._findings.seen["authority"] += 1
+        try:
+            asked = commands.asked(first.event, self.world, first.by)
+        except (ValueError, KeyError) as error:
+            asked = None
+            self._findings.found("authority", f"no lawful command: {_reason(error)}", first.pos, actual=first.event)
+        else:
+            if asked is None:
+                message = f"{first.event.verb()} is not for {first.by} to bring about"
+                self._findings.found(_check(first.event, "authority"), message, first.pos, actual=first.event)
+        self._follow(asked.decide(self.world, self._origin(first)) if asked else None, command, first)
+
+    def _origin(self, first: Recorded[Event]) -> Origin:
+        by, account_ = first.by, NO_ACCOUNT
+        if isinstance(first.event, account.Opened):
+            by = Actor(f"key-{first.event.keys[0].key if first.event.keys else ''}")
+        elif by.startswith("worker-"):
+            account_ = self.world.workers[WorkerId(by)].owner if WorkerId(by) in self.world.workers else NO_ACCOUNT
+        elif by != HOUSE:
+            account_ = AccountId(by)
+        signer, approver = self._signatures.take(first, self.world)
+        return Origin(first.cmd, by, first.at_us, first.pos, account_, signer, approver)
+
+    def _follow(self, answers: Iterator[Event] | None, command: Sequence[Recorded[Event]], first: Recorded[Event]) -> None:
+        """What the rules answer, event by event, beside what the log has; the log's is applied."""
+        for it in command:
+            expected, going = self._answer(answers, it) if answers else (None, False)
+            if answers and expected is None and going:
+                self._findings.found(_check(it.event, "authority"), "nothing more was to follow", it.pos, actual=it.event)
+            self._recompute(it)
+            if not going or expected is None or not self._same(expected, it):
+                answers = None
+            if it.by != first.by:
+                self._findings.found("commands", "a command has one actor", it.pos, expected=first.by, actual=it.by)
+            self._apply(it)
+        if answers:
+            missing, going = self._answer(answers, command[-1])
+            if missing and going:
+                self._findings.found(_check(missing, "authority"), "this should have followed", command[-1].pos, expected=missing)
+
+    def _answer(self, answers: Iterator[Event], it: Recorded[Event]) -> tuple[Event | None, bool]:
+        """The next answer, and whether there was one to be had."""
+        try:
+            return next(answers, None), True
+        except Refused as refusal:
+            check = BY_REFUSAL.get(type(refusal), _check(it.event, "authority"))
+            self._findings.found(check, f"to be refused ({refusal.code}): {refusal}", it.pos, actual=it.event)
+        except Exception as error:
+            self._findings.found("lifecycles", f"no rule leads here: {error!r}", it.pos, actual=it.event)
+        return None, False
+
+    def _recompute(self, it: Recorded[Event]) -> None:
+        try:
+            if isinstance(it.event, batch.Signed):
+                batches.check(it.pos, it.event, self.world, self._findings)
+            for value in draws.recompute(it.event, self.world):
+                self._findings.seen[value.check] += 1
+                if value.expected != value.actual:
+                    self._findings.found(value.check, value.what, it.pos, expected=value.expected, actual=value.actual)
+        except (LookupError, StopIteration, AssertionError, ArithmeticError, ValueError, RuntimeError) as error:
+            self._findings.found("lifecycles", f"{it.event.verb()} of what is not there: {error!r}", it.pos, actual=it.event)
+
+    def _same(self, expected: Event, it: Recorded[Event]) -> bool:
+        """Whether the events are of one type; each field that differs is a finding."""
+        actual = it.event
+        check = _check(actual, "authority" if it.by != HOUSE else "house")
+        self._findings.seen[check] += 1
+        if type(expected) is not type(actual):
+            self._findings.found(check, "another event should be here", it.pos, expected=expected, actual=actual)
+            return False
+        if expected == actual:
+            return True
+        for name in expected.__struct_fields__:
+            mine, theirs = getattr(expected, name), getattr(actual, name)
+            if mine != theirs and name not in NOT_DECIDED:
+                self._findings.found(BY_FIELD.get(name, check), name, it.pos, expected=mine, actual=theirs)
+        return True
+
+    def _apply(self, it: Recorded[Event]) -> None:
+        world = self.world
+        world.begin_event(it.pos, it.at_us)
+        world.versions[it.stream] = it.ver
+        world.post(it.entry or NO_MONEY)
+        self._findings.seen["lifecycles"] += 1
+        try:
+            it.event.apply(world)
+        except Exception as error:
+            self._findings.found("lifecycles", f"{it.event.verb()} cannot happen here: {error!r}", it.pos, actual=it.event)
+            raise _Lost from error
+
+
+class _Lost(Exception):
+    """The world cannot follow the log any further."""
+
+
+def _commands(events: Sequence[Recorded[Event]]) -> Iterator[Sequence[Recorded[Event]]]:
+    start = 0
+    while start < len(events):
+        count = max(1, events[start].of[1])
+        yield events[start : start + count]
+        start += count
+
+
+def _check(event: Event, otherwise: str) -> str:
+    return BY_EVENT.get(type(event), otherwise)
+
+
+def _reason(error: ValueError | KeyError) -> str:
+    """In one line, with the fields that would not have been taken."""
+    listed = getattr(error, "errors", None)
+    return "; ".join(f"{'.'.join(map(str, it['loc']))}: {it['msg']}" for it in listed()) if listed else repr(error)
