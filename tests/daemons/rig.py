@@ -15,7 +15,9 @@ from domain.world import World
 from tests import network
 from tests.daemons.chain_twin import ChainTwin
 from worker_runtime.daemons import loop
+from worker_runtime.daemons.anchorer import Anchorer
 from worker_runtime.daemons.payer import Payer
+from worker_runtime.daemons.presence import Presence
 from worker_runtime.daemons.watch import Watch
 
 BUMP_US = 10_000_000
@@ -28,9 +30,9 @@ class Killed(BaseException):
 class Rig:
     """`submit` and `loop.Reader` over a `network.Network`, whose clock the chain follows."""
 
-    def __init__(self, policy: str = "demo") -> None:
-        self.net = network.Network(policy)
-        self.chain = ChainTwin(network.NOW_US // 1_000_000)
+    def __init__(self, policy: str = "demo", net: network.Network | None = None) -> None:
+        self.net = net or network.Network(policy)
+        self.chain = ChainTwin(self.net.now_us // 1_000_000)
         self.key = network.key(99)
         self.asks = list[Ask]()
         self.dies_at = ""
@@ -79,6 +81,13 @@ class Rig:
     def start_payer(self) -> Payer:
         key, now = self.key, lambda: self.net.now_us
         return Payer(self.desk("payer"), self.chain, key, signer.decode_batch, USDC, bump_us=BUMP_US, now_us=now)
+
+    def start_anchorer(self) -> Anchorer:
+        key, now = network.key(98), lambda: self.net.now_us
+        return Anchorer(self.desk("anchorer"), self.chain, key, USDC, bump_us=BUMP_US, now_us=now)
+
+    def start_presence(self) -> Presence:
+        return Presence(self.desk("presence"), now_us=lambda: self.net.now_us)
 
     async def pass_s(self, seconds: int = 1, *, watch: bool = True, payer: bool = True) -> None:
         """Each second a block, and each daemon takes two steps."""

@@ -14,18 +14,13 @@ from domain.accounts import Asset
 from domain.ids import position
 from domain.parts import Batch, Payout
 from domain.treasury import batch, chain
-from domain.value import Value
 from domain.world import World
 from worker_runtime.daemons import batches, loop
+from worker_runtime.daemons.fees import BUMP_US, Terms, raised, usual
 
 EVERY_S = 0.2
-BUMP_US = 48_000_000
-"""A transaction that is in no block after so long gets a higher fee (OP txmgr's default)."""
-BUMP_PER_MILLE = 125
-"""By how much: nodes ask for a tenth at least."""
-FEE_TIMES_MAX = 5
-"""A fee is not raised beyond so many times what the chain asks for now."""
 SUSPECT_US = 3_000_000
+"""How long a nonce that others seem to have used is looked at before the payer halts."""
 log = structlog.get_logger(__name__)
 
 
@@ -39,13 +34,6 @@ class Signer(Protocol):
     ) -> tuple[str, str]:
         """(raw transaction, its hash) that pays the items (payout, address, amount); fees are per unit of gas."""
         ...
-
-
-class Terms(Value):
-    """Per unit of gas."""
-
-    fee_wei_max: int
-    tip_wei: int
 
 
 class Payer:
@@ -167,15 +155,3 @@ def afford(due: list[Payout], held: int) -> list[Payout]:
             break
         affordable.append(it)
     return affordable
-
-
-def usual(fees: chain.Fees) -> Terms:
-    """Room for the base fee to double."""
-    return Terms(2 * fees.base_wei + fees.tip_wei, fees.tip_wei)
-
-
-def raised(last: Terms, now: Terms) -> Terms | None:
-    """Enough above the last fee to replace it, or None if that is too much."""
-    fee_wei_max = max(last.fee_wei_max + -(-last.fee_wei_max * BUMP_PER_MILLE // 1000), now.fee_wei_max)
-    tip_wei = max(last.tip_wei + -(-last.tip_wei * BUMP_PER_MILLE // 1000), now.tip_wei)
-    return Terms(fee_wei_max, tip_wei) if fee_wei_max <= FEE_TIMES_MAX * now.fee_wei_max else None
