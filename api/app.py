@@ -5,12 +5,14 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from api import agents, checks, commands, live, ops, problems
+from api import agents, audit, checks, commands, live, metrics, ops, problems
 from api.auth import keys
 from api.objects import downloads, uploads
 from api.objects.deliveries import Deliveries
 from api.parts import Parts
 from api.reach import Reach
+from api.reads import lines, market, pages
+from api.reads.views import NotReached, Past, not_reached
 from domain.errors import Refused
 from domain.log.log import Busy, OutcomeUnknown, Unreachable
 from domain.log.receipts import BadKey
@@ -19,13 +21,21 @@ from domain.log.receipts import BadKey
 def create_app(parts: Parts) -> FastAPI:
     app = FastAPI(title="Gridledger", version="1", docs_url=None, redoc_url=None, redirect_slashes=False)
     reach, deliveries = Reach(parts.reader, parts.limits.wait_s), Deliveries(parts.limits.account_bytes_max)
+    past = Past(parts, parts.projections)
     authenticate, feeds = keys.authenticator(parts, reach), live.Live(parts)
     app.include_router(uploads.router(parts, reach, authenticate, deliveries))
     app.include_router(downloads.router(parts, reach, authenticate, deliveries))
     app.include_router(commands.router(parts, reach, authenticate, checks.Checks(parts, deliveries)))
     app.include_router(live.router(feeds))
     app.include_router(agents.router(agents.Agents(parts, reach, authenticate, feeds)))
+    app.include_router(audit.router(parts))
+    app.include_router(pages.router(past))
+    app.include_router(lines.router(parts, past, feeds))
+    app.include_router(market.router(parts, past, authenticate))
     app.include_router(ops.router(parts))
+    numbers, requests = metrics.router(parts, feeds)
+    app.include_router(numbers)
+    app.add_middleware(metrics.Metered, requests=requests)
     for reason, answer in ANSWERS:
         app.add_exception_handler(reason, answer)
     return app
@@ -47,6 +57,7 @@ ANSWERS = (
     (Busy, problems.not_considered),
     (Unreachable, problems.not_considered),
     (OutcomeUnknown, problems.unanswered),
+    (NotReached, not_reached),
     (BadKey, problems.bad_key),
     (ValidationError, problems.invalid),
     (HTTPException, no_route),

@@ -1,6 +1,6 @@
 """What the application is made of: all that it touches beside the domain, given to it by whoever composes the process."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from typing import Any, Protocol
 
 from domain.event import Event, Recorded
@@ -13,6 +13,8 @@ from domain.value import Value
 from domain.work.manifest import ASSET_BYTES_MAX, Manifest
 from domain.work.objects import Store
 from domain.world import World
+from projections.row import Projection
+from projections.views import Views
 
 Item = tuple[Recorded[Event], bytes]
 Submit = Callable[[Ask], Awaitable[Receipt]]
@@ -62,8 +64,10 @@ class Limits(Value):
     """Uploads that an account may have open."""
     scene_bytes_max: int = 512 << 20
     """Of all assets of a scene together: they are looked at in memory, one scene at a time."""
+    read_wait_s: float = 2.0
+    """How long a read waits for `min_pos`."""
     wait_s: float = 5.0
-    """How long a read waits for `min_pos`, and a request for what this process itself was told by the ledger."""
+    """How long a request waits until this process has read what it was told by the ledger."""
     live_max: int = 10_000
     """Live connections at once."""
     keep_alive_s: float = 15.0
@@ -72,8 +76,9 @@ class Limits(Value):
 class Parts(Value):
     submit: Submit
     reader: Reader
-    views: Any
-    """Projections, by kind of row (projections/views.py)."""
+    views: Views
+    projections: Sequence[Projection]
+    """Whose rows the views hold; an answer `as_of` a position is folded by them."""
     objects: Store
     log: Log
     check_scene: CheckScene

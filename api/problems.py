@@ -83,6 +83,10 @@ class EvidenceSwapped(Refused):
     """For region {region} another rendering was filed before."""
 
 
+class BadCursor(Refused):
+    """The cursor is not one of this page, asked so."""
+
+
 class NotAccepted(Refused):
     """The work on {task} is not accepted yet."""
 

@@ -24,10 +24,10 @@ class Access:
         if account != job.creator and not holds_lease(world, account, job.id) and not checks(world, account, job):
             raise NotYours(id="the job")
 
-    def raw(self, account: AccountId, task: Task, index: int) -> str:
+    def raw(self, account: AccountId, task: Task, index: int, evidence: str = "") -> str:
         """The hash of a tile's raw object: for the creator once the task is accepted, for a drawn checker once its round has sealed
-        its verdicts, or once it has filed its own rendering of that tile: so nobody hands back what he was shown.
-        Raises `NotYours`, `NotAccepted`, `RoundOpen`, `NotFound`."""
+        its verdicts, or once it has filed its own rendering of that tile (`evidence` files one that it uploaded): so nobody hands back
+        what he was shown. Raises `NotYours`, `NotAccepted`, `RoundOpen`, `EvidenceSwapped`, `NotFound`."""
         world = self._reader.world
         audit = world.audits.get(task.audit)
         number = drawn(world, account, audit) if audit else 0
@@ -39,8 +39,11 @@ class Access:
         if creator:
             if task.status not in ACCEPTED:
                 raise NotAccepted(task=task.id)
-        elif audit is not None and not sealed(audit, number) and not self._deliveries.filed(account, audit.id, index):
-            raise RoundOpen
+        elif audit is not None and not sealed(audit, number):
+            if evidence and self._deliveries.has(account, evidence):
+                self._deliveries.file(account, audit.id, index, evidence)
+            if not self._deliveries.filed(account, audit.id, index):
+                raise RoundOpen
         return task.proof.raw[index]
 
 

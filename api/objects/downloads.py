@@ -1,23 +1,26 @@
 """Bytes on their way out, streamed, whole or one range of them (RFC 9110 §14)."""
 
 import re
+from contextlib import aclosing
 from functools import lru_cache
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
-from api.auth.keys import Authenticate
-from api.objects.access import Access
+from api.auth.keys import Authenticate, Caller
+from api.objects.access import ACCEPTED, Access
 from api.objects.deliveries import Deliveries
 from api.parts import Parts
-from api.problems import RangeNotSatisfiable
+from api.problems import NotAccepted, RangeNotSatisfiable
 from api.reach import Reach
+from api.reads.query import ID
 from domain.errors import NotFound, NotYours
 from domain.ids import JobId, TaskId
-from domain.parts import Job, Task
+from domain.proof import proof
 from domain.work import manifest
 from domain.work.manifest import Manifest
 from domain.work.objects import Store
+from projections.explorer import jobs, tasks
 
 RANGE = re.compile(r"bytes=(\d{0,16})-(\d{0,16})", re.ASCII)
 INDEX = re.compile(r"0|[1-9]\d{0,3}", re.ASCII)
@@ -30,43 +33,58 @@ class Downloads:
 
     async def manifest(self, request: Request) -> Response:
         """The scene's manifest, for the creator, lease holders and drawn checkers."""
-        job = await self._job(request)
-        return await serve(self._parts.objects, job.manifest_sha256, request, "application/json")
+        return await serve(self._parts.objects, await self._scene(request), request, "application/json")
 
     async def asset(self, request: Request) -> Response:
         """A file of the scene, for the same."""
-        job = await self._job(request)
+        scene = await self._scene(request)
         digest = request.path_params["sha256"]
-        if digest not in await self._names(job.manifest_sha256):
+        if digest not in await self._names(scene):
             raise NotFound(id="the asset")
         return await serve(self._parts.objects, digest, request)
 
     async def raw(self, request: Request) -> Response:
-        """A proved tile, for the creator once it is accepted, and for drawn checkers."""
+        """A proved tile, for the creator once it is accepted, and for drawn checkers. A checker whose round has not sealed its
+        verdicts names its own rendering of the tile, uploaded before, as `evidence`, unless it has filed it already."""
         caller = await self._authenticate(request)
-        task, index = await self._task(request.path_params["task"]), request.path_params["index"]
+        index = request.path_params["index"]
         if not INDEX.fullmatch(index):
             raise NotFound(id="the tile")
-        digest = self._access.raw(caller.account, task, int(index))
+        await self._reach.settle()
+        task = self._parts.reader.world.tasks.get(TaskId(request.path_params["task"]))
+        if task is None:
+            digest = await self._archived(caller, request.path_params["task"], int(index))
+        else:
+            digest = self._access.raw(caller.account, task, int(index), request.query_params.get("evidence", ""))
         return await serve(self._parts.objects, digest, request)
 
-    async def _job(self, request: Request) -> Job:
+    async def _scene(self, request: Request) -> str:
+        """The hash of the job's manifest."""
         caller = await self._authenticate(request)
         id = JobId(request.path_params["job"])
         if id not in self._parts.reader.world.jobs:
             await self._reach.settle()
-        job = self._parts.reader.world.jobs.get(id)
-        if job is None:
+        if job := self._parts.reader.world.jobs.get(id):
+            self._access.scene(caller.account, job)
+            return job.manifest_sha256
+        row = (await self._parts.views.get(jobs.Job, id)).row if ID.fullmatch(id) else None
+        if row is None or row.creator != caller.account:
             raise NotYours(id="the job")
-        self._access.scene(caller.account, job)
-        return job
+        return str(row.manifest_sha256)
 
-    async def _task(self, id: str) -> Task:
-        await self._reach.settle()
-        task = self._parts.reader.world.tasks.get(TaskId(id))
-        if task is None:
+    async def _archived(self, caller: Caller, id: str, index: int) -> str:
+        """What the ledger has done with and forgotten: the creator's, as the views and the log have it."""
+        task = (await self._parts.views.get(tasks.Task, id)).row if ID.fullmatch(id) else None
+        job = (await self._parts.views.get(jobs.Job, str(task.job))).row if task else None
+        if task is None or job is None or job.creator != caller.account:
             raise NotYours(id="the task")
-        return task
+        if task.status not in ACCEPTED or not task.proof_position:
+            raise NotAccepted(task=id)
+        async with aclosing(self._parts.reader.events(task.proof_position - 1)) as items:
+            event = (await anext(items))[0].event
+        if not isinstance(event, proof.Committed) or index >= len(event.raw):
+            raise NotFound(id="the tile")
+        return event.raw[index]
 
     async def _names(self, digest: str) -> frozenset[str]:
         content = b"".join([chunk async for chunk in await self._parts.objects.open(digest)])

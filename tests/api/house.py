@@ -28,6 +28,8 @@ from domain.signing import typed_data
 from domain.work import manifest
 from domain.work.manifest import Manifest
 from domain.world import World
+from projections import catalog, runner
+from projections.memory import MemoryViews
 from tests.log.ledgers import uuid7
 from tests.network import CHAIN_ID, LOG, Network
 
@@ -119,6 +121,7 @@ async def running(network: Network, limits: Limits | None = None) -> AsyncIterat
     await fill(log, network.records)
     follower = Follower(log, Ledger(Head(LOG)))
     house = House(network, FastAPI(), follower, store, log)
+    views = MemoryViews(*catalog.ALL)
     clock = Clock(wall=house.now_us, steady=lambda: time.monotonic_ns() // 1000)
     sequencer = Sequencer(log, lambda: Ledger(Head(LOG)), "test", clock=clock)
 
@@ -133,7 +136,8 @@ async def running(network: Network, limits: Limits | None = None) -> AsyncIterat
     parts = Parts(
         submit=sequencer.submit,
         reader=follower,
-        views=None,
+        views=views,
+        projections=catalog.ALL,
         objects=store,
         log=log,
         check_scene=look,
@@ -142,10 +146,11 @@ async def running(network: Network, limits: Limits | None = None) -> AsyncIterat
         seen=lambda worker, session: house.beats.append((worker, session)),
         now_us=house.now_us,
         ready=lambda: sequencer.leading,
-        limits=limits or Limits(wait_s=2.0, keep_alive_s=0.2),
+        limits=limits or Limits(read_wait_s=0.05, wait_s=2.0, keep_alive_s=0.2),
     )
     house.app = create_app(parts)
-    tasks = [asyncio.create_task(follower.run()), asyncio.create_task(sequencer.run())]
+    runs = follower.run(), sequencer.run(), runner.run(catalog.ALL, log, views, Head(LOG))
+    tasks = [asyncio.ensure_future(run) for run in runs]
     try:
         await follower.reached(len(network.events) + 1, 10.0)
         yield house

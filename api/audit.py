@@ -1,0 +1,178 @@
+"""What somebody needs who believes nothing that we say: heads, proofs, the log's records as they are, and the evidence of closed audits."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+
+from api.objects.downloads import serve
+from api.parts import Item, Parts
+from api.problems import Invalid
+from api.tree import Tree
+from domain.errors import NotFound
+from domain.ids import AuditId, TaskId
+from domain.log import wire
+from domain.log.log import Log
+from domain.proof import audit, proof, verdict
+from domain.value import Value
+
+SIZE_MAX = 2**53 - 1
+
+
+class Checkpoint(Value):
+    """A head of the log."""
+
+    log: str
+    size: int
+    root: str
+    at_us: int
+
+
+class Inclusion(Value):
+    """That the event at `position` is in the tree of `size` and `root`: RFC 6962 §2.1.1, the lowest sibling first."""
+
+    position: int
+    size: int
+    root: str
+    path: list[str]
+
+
+class Consistency(Value):
+    """That the tree of `second` leaves begins with that of `first`: RFC 6962 §2.1.2."""
+
+    first: int
+    first_root: str
+    second: int
+    second_root: str
+    path: list[str]
+
+
+class Evidence:
+    """Which objects everybody may read: of closed audits what the checkers rendered, and what the worker had for the same regions."""
+
+    def __init__(self) -> None:
+        self.open: set[str] = set()
+        self._raw: dict[TaskId, tuple[str, ...]] = {}
+        self._named: defaultdict[AuditId, set[str]] = defaultdict(set)
+        self._regions: defaultdict[AuditId, set[int]] = defaultdict(set)
+
+    def take(self, event: object) -> None:
+        match event:
+            case proof.Committed() if not event.late:
+                self._raw[event.task] = event.raw
+            case audit.RoundEvent():
+                self._regions[event.audit].update(event.regions)
+            case verdict.Revealed():
+                self._named[event.audit].update(event.evidence_sha256)
+            case audit.Closed():
+                raw = self._raw.get(event.task, ())
+                self.open |= self._named.pop(event.audit, set())
+                self.open |= {raw[region] for region in self._regions.pop(event.audit, set()) if region < len(raw)}
+
+
+class Archive:
+    """All that was ever said, as far as somebody asked for it: it reads on when asked."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._tree, self._evidence = Tree(), Evidence()
+        self._reading = asyncio.Lock()
+
+    async def tree(self) -> Tree:
+        """With every event up to the reader's head."""
+        await self._read_on()
+        return self._tree
+
+    async def evidence(self) -> frozenset[str]:
+        await self._read_on()
+        return frozenset(self._evidence.open)
+
+    async def _read_on(self) -> None:
+        head = self._parts.reader.head.size
+        async with self._reading:
+            if self._tree.size >= head:
+                return
+            async with aclosing(self._parts.reader.events(self._tree.size)) as items:
+                async for item in items:
+                    self._take(item)
+                    if self._tree.size >= head:
+                        return
+
+    def _take(self, item: Item) -> None:
+        recorded, line = item
+        self._tree.add(line)
+        self._evidence.take(recorded.event)
+
+
+class Audits:
+    def __init__(self, parts: Parts) -> None:
+        self._parts, self._archive = parts, Archive(parts)
+
+    async def checkpoint(self, _: Request) -> Response:
+        """The head of the log that this process has folded."""
+        reader = self._parts.reader
+        return _json(Checkpoint(reader.head.log, reader.head.size, reader.head.root, reader.at_us))
+
+    async def proof(self, request: Request) -> Response:
+        """That an event is in the log: in the tree of `size` events, by default of all."""
+        tree = await self._archive.tree()
+        position = number(request.path_params["position"], "position")
+        size = number(request.query_params.get("size", str(tree.size)), "size")
+        if not 1 <= position <= size <= tree.size:
+            raise NotFound(id="the position")
+        path = [node.hex() for node in tree.inclusion(position - 1, size)]
+        return _json(Inclusion(position, size, tree.root(size).hex(), path), immutable="size" in request.query_params)
+
+    async def consistency(self, request: Request) -> Response:
+        """That a later head keeps everything that an earlier one had."""
+        tree = await self._archive.tree()
+        first = number(request.query_params.get("first", ""), "first")
+        second = number(request.query_params.get("second", str(tree.size)), "second")
+        if not first <= second <= tree.size:
+            raise NotFound(id="the size")
+        path = [node.hex() for node in tree.consistency(first, second)]
+        roots = tree.root(first).hex(), tree.root(second).hex()
+        return _json(Consistency(first, roots[0], second, roots[1], path), immutable="second" in request.query_params)
+
+    async def records(self, request: Request) -> Response:
+        """The log's records as they were written, from the first that may hold the event after `after`; void ones, too."""
+        after = number(request.query_params.get("after", "0"), "after")
+        return StreamingResponse(verbatim(self._parts.log, after), media_type="application/x-ndjson")
+
+    async def evidence(self, request: Request) -> Response:
+        """A region that was checked in a closed audit, as a checker or as the worker rendered it."""
+        digest = request.path_params["sha256"]
+        if digest not in await self._archive.evidence():
+            raise NotFound(id="the evidence")
+        return await serve(self._parts.objects, digest, request)
+
+
+async def verbatim(log: Log, after: int) -> AsyncIterator[bytes]:
+    async with aclosing(log.read(after)) as records:
+        async for record in records:
+            yield record
+
+
+def number(text: str, field: str) -> int:
+    """A count in a path or query. Raises `Invalid`."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= 16 and str(int(text)) == text and int(text) <= SIZE_MAX):
+        raise Invalid(field=field, pointer="", reason="expected a count")
+    return int(text)
+
+
+def _json(value: Value, *, immutable: bool = False) -> Response:
+    caching = "public, max-age=31536000, immutable" if immutable else "no-cache"
+    return Response(wire.encode(value), headers={"Cache-Control": caching}, media_type="application/json")
+
+
+def router(parts: Parts) -> APIRouter:
+    routes, audits = APIRouter(), Audits(parts)
+    routes.add_api_route("/v1/checkpoint", audits.checkpoint, methods=["GET"], operation_id="audit.checkpoint")
+    routes.add_api_route("/v1/proof/{position}", audits.proof, methods=["GET"], operation_id="audit.proof")
+    routes.add_api_route("/v1/consistency", audits.consistency, methods=["GET"], operation_id="audit.consistency")
+    routes.add_api_route("/v1/log", audits.records, methods=["GET"], operation_id="audit.log")
+    routes.add_api_route("/v1/evidence/{sha256}", audits.evidence, methods=["GET"], operation_id="audit.evidence")
+    return routes

@@ -1,0 +1,118 @@
+"""The network at a glance, the market, and what an account may want to know of itself."""
+
+from fastapi import APIRouter, Request, Response
+
+from api.auth.keys import Authenticate
+from api.parts import Parts
+from api.reads import query
+from api.reads.views import Past, answer
+from domain.ids import AccountId
+from domain.log import wire
+from domain.parts import Person
+from domain.value import Value
+from domain.world import World
+from projections.explorer import jobs, market, overview, workers
+from projections.explorer.market import Demand, Quotation
+from projections.explorer.overview import Overview, Volume
+from projections.row import Row
+
+
+class Head(Value):
+    log: str
+    size: int
+    root: str
+    at_us: int
+
+
+class Network(Value):
+    """What there is, and what there was in all."""
+
+    as_of: int
+    network: Overview | None
+    volumes: list[Row]
+    policy: str
+    head: Head
+
+
+class Market(Value):
+    as_of: int
+    classes: list[Quotation]
+    demand: list[Demand]
+
+
+class Numbered(Value):
+    """A worker of one's own, and the number of its last bid: the next one is one more."""
+
+    worker: str
+    bids: int
+
+
+class Me(Value):
+    """The account of the API key, as the ledger knows it now."""
+
+    as_of: int
+    log: str
+    chain_id: int
+    account: AccountId
+    roles: list[str]
+    scopes: list[str]
+    payout_address: str
+    usable_us: int
+    payouts: int
+    """Number of the last payout request; likewise of the last stake command: the next one is one more."""
+    stakes: int
+    workers: list[Numbered]
+    balances: dict[str, str]
+    """Amounts in minor units: debits minus credits, so what is owed to the account is negative."""
+
+
+class Special:
+    def __init__(self, parts: Parts, past: Past, authenticate: Authenticate) -> None:
+        self._parts, self._past, self._authenticate = parts, past, authenticate
+
+    async def overview(self, request: Request) -> Response:
+        """The network at a glance."""
+        asked = query.one(request)
+        views = await self._past.at(Overview, asked)
+        found = await views.get(Overview, overview.NETWORK)
+        volumes = list[Row]((await views.page(Volume, limit=query.LIMIT_MAX)).rows)
+        reader = self._parts.reader
+        head = Head(reader.head.log, reader.head.size, reader.head.root, reader.at_us)
+        body = Network(found.position, found.row, volumes, reader.world.policy.name, head)
+        return answer(request, body, found.position, changed=reader.head.size, past=False)
+
+    async def market(self, request: Request) -> Response:
+        """By class: what work was sold for and what is asked; by engine: what waits to be done."""
+        query.positions(request)
+        asked = query.one(request)
+        for kind in (market.Sold, workers.Standing, jobs.Job):
+            await self._past.at(kind, asked)
+        views, at_us = self._parts.views, self._parts.reader.at_us
+        classes = sorted({cls for engine in self._parts.reader.world.engines.values() for cls in engine.classes})
+        quotations = [await market.quotation(views, cls, at_us) for cls in classes]
+        position = min([each.position for each in quotations], default=self._parts.reader.head.size)
+        body = Market(position, quotations, await market.demand(views))
+        return answer(request, body, position, changed=self._parts.reader.head.size, past=False)
+
+    async def me(self, request: Request) -> Response:
+        """The account of the API key: roles, and the numbers that its next signed commands need."""
+        caller = await self._authenticate(request)
+        world, size = self._parts.reader.world, self._parts.reader.head.size
+        body = me(world, world.people[caller.account], list(caller.scopes), size)
+        return Response(wire.encode(body), headers={"Cache-Control": "no-store"}, media_type="application/json")
+
+
+def me(world: World, person: Person, scopes: list[str], size: int) -> Me:
+    chain_id = next(iter(world.assets.values())).chain_id if world.assets else 0
+    mine = [Numbered(worker.id, worker.bids) for worker in world.workers.values() if worker.owner == person.id]
+    held = {str(name): str(amount) for name, amount in world.balances.items() if name.endswith(f".{person.id}")}
+    numbers = person.payouts, person.stakes
+    return Me(size, world.log, chain_id, person.id, person.roles, scopes, person.payout_address, person.usable_us, *numbers, mine, held)
+
+
+def router(parts: Parts, past: Past, authenticate: Authenticate) -> APIRouter:
+    routes, special = APIRouter(), Special(parts, past, authenticate)
+    routes.add_api_route("/v1/overview", special.overview, methods=["GET"], operation_id="overview")
+    routes.add_api_route("/v1/market", special.market, methods=["GET"], operation_id="market")
+    routes.add_api_route("/v1/me", special.me, methods=["GET"], operation_id="me")
+    return routes

@@ -1,0 +1,148 @@
+"""What everybody may read of the projections: pages of rows, and single rows with what belongs to them.
+
+A page is `{as_of, items, next}`, a single thing its row with `as_of`: the position at which the answer stands.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from api.problems import Invalid
+from api.reads import query
+from api.reads.query import ID
+from api.reads.views import Past, answer
+from domain.errors import NotFound
+from domain.log import wire
+from domain.value import Value
+from projections.explorer import accounts, audits, house, jobs, payouts, tasks, workers
+from projections.finance import balances, journal, parties
+from projections.row import Plain, Row, Unindexed
+from projections.views import Views
+
+T = TypeVar("T", bound=Row)
+
+
+class Pages(Value):
+    path: str
+    kind: type[Row]
+    filters: tuple[str, ...] = ()
+    by: str = ""
+    """The column that sorts it, besides the key."""
+    descending: bool = True
+    fixed: tuple[tuple[str, Plain], ...] = ()
+    """Column values that are always asked for; `{name}` stands for a parameter of the path."""
+
+
+class Part(Value):
+    """Rows that belong to a single thing: they begin with its key."""
+
+    name: str
+    kind: type[Row]
+
+
+class Single(Value):
+    path: str
+    kind: type[Row]
+    parts: tuple[Part, ...] = ()
+    key: tuple[str, ...] = ("id",)
+
+
+PAGES = (
+    Pages("/v1/jobs", jobs.Job, ("status", "creator")),
+    Pages("/v1/tasks", tasks.Task, ("job", "status", "frame", "worker"), descending=False),
+    Pages("/v1/attempts", tasks.Attempt, ("worker", "owner", "job"), "leased_position"),
+    Pages("/v1/workers", workers.Worker, ("owner", "kind", "presence")),
+    Pages("/v1/checkers", workers.Worker, ("presence",), fixed=(("kind", "checker"),)),
+    Pages("/v1/audits", audits.Audit, ("task", "job", "worker", "status", "result", "cause")),
+    Pages("/v1/verdicts", audits.Verdict, ("checker", "status")),
+    Pages("/v1/payouts", payouts.Payout, ("account", "status", "batch")),
+    Pages("/v1/batches", payouts.Batch, ("status", "tx_hash")),
+    Pages("/v1/deposits", payouts.Deposit, ("account", "status", "tx")),
+    Pages("/v1/beacons", house.Beacon),
+    Pages("/v1/checkpoints", house.Checkpoint),
+    Pages("/v1/reconciliations", house.Reconciliation, ("asset",)),
+    Pages("/v1/policies", house.Policy),
+    Pages("/v1/engines", house.Engine, ("engine",)),
+    Pages("/v1/assets", house.Asset, descending=False),
+    Pages("/v1/accounts", accounts.Account, ("kind",)),
+    Pages("/v1/accounts/{id}/balance", balances.Balance, (), descending=False, fixed=(("owner", "{id}"),)),
+    Pages("/v1/accounts/{id}/statement", journal.StatementLine, ("account",), "", fixed=(("owner", "{id}"),)),
+    Pages("/v1/journal", journal.JournalLine, ("account", "stream", "event")),
+    Pages("/v1/balances", balances.Balance, ("owner", "asset", "code"), descending=False),
+    Pages("/v1/trial-balance", balances.TrialLine, ("asset",), descending=False),
+    Pages("/v1/parties", parties.Party, ("account",), descending=False),
+)
+SINGLES = (
+    Single("/v1/jobs/{id}", jobs.Job),
+    Single("/v1/tasks/{id:path}", tasks.Task, (Part("attempts", tasks.Attempt),)),
+    Single("/v1/workers/{id}", workers.Worker, (Part("standings", workers.Standing),)),
+    Single("/v1/payouts/{id}", payouts.Payout),
+    Single("/v1/batches/{id}", payouts.Batch),
+    Single("/v1/accounts/{id}", accounts.Account, (Part("roles", accounts.Role), Part("stakes", accounts.Stake))),
+    Single("/v1/audits/{id}", audits.Audit, (Part("rounds", audits.Round), Part("verdicts", audits.Verdict))),
+)
+PARTS_MAX = 200
+
+
+def page(it: Pages, past: Past) -> Callable[[Request], Awaitable[Response]]:
+    async def get(request: Request) -> Response:
+        fixed = {name: value.format_map(request.path_params) if isinstance(value, str) else value for name, value in it.fixed}
+        for name, value in fixed.items():
+            query.plain(it.kind, name, str(value))
+        asked = query.page(request, it.kind, it.filters, fixed=fixed, by=it.by, descending=it.descending)
+        views = await past.at(it.kind, asked)
+        try:
+            found = await views.page(
+                it.kind, where=asked.where, by=it.by, after=asked.after, limit=asked.limit, descending=asked.descending
+            )
+        except Unindexed:
+            raise Invalid(field="query", pointer="", reason="these filters cannot be combined") from None
+        of = query.binding(it.kind, asked.where, it.by, "desc" if asked.descending else "asc")
+        cursor = query.encode(found.next, of) if found.next else None
+        links = {"Link": link(request, cursor)} if cursor else {}
+        body = {"as_of": found.position, "items": found.rows, "next": cursor}
+        return answer(request, body, found.position, changed=found.position, past=asked.as_of is not None, headers=links)
+
+    return get
+
+
+def link(request: Request, cursor: str) -> str:
+    """RFC 8288."""
+    asked = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+    return f'<{request.url.path}?{urlencode([*asked, ("cursor", cursor)])}>; rel="next"'
+
+
+def single(it: Single, past: Past) -> Callable[[Request], Awaitable[Response]]:
+    async def get(request: Request) -> Response:
+        id = request.path_params["id"]
+        if not ID.fullmatch(id):
+            raise NotFound(id="the thing")
+        asked = query.one(request)
+        views = await past.at(it.kind, asked)
+        found = await views.get(it.kind, id)
+        if found.row is None:
+            raise NotFound(id=id)
+        fields: dict[str, Any] = msgspec.json.decode(wire.encode(found.row))
+        body = {"as_of": found.position, **fields}
+        for part in it.parts:
+            body[part.name] = await belonging(views, part.kind, id, it.kind)
+        return answer(request, body, found.position, changed=fields.get("position", found.position), past=asked.as_of is not None)
+
+    return get
+
+
+async def belonging(views: Views, kind: type[Row], id: str, to: type[Row]) -> list[Row]:
+    (name,) = to.__struct_fields__[:1]
+    return (await views.page(kind, where={name: id}, limit=PARTS_MAX)).rows
+
+
+def router(past: Past) -> APIRouter:
+    routes = APIRouter()
+    for pages in PAGES:
+        routes.add_api_route(pages.path, page(pages, past), methods=["GET"], operation_id=f"pages.{pages.path[4:]}")
+    for one in SINGLES:
+        routes.add_api_route(one.path, single(one, past), methods=["GET"], operation_id=f"singles.{one.kind.table}")
+    return routes

@@ -1,0 +1,82 @@
+"""Reading views at a position: now, at `min_pos` or later, or `as_of` one in the past.
+
+What is past never changes: a view as of a position is folded from the log, a few of them are kept.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import TypeVar
+
+from fastapi import Request, Response
+
+from api.parts import Parts
+from api.problems import Invalid, problem
+from api.reads.query import Query
+from domain.log import wire
+from domain.log.merkle import Head
+from projections import runner
+from projections.row import Projection, Row
+from projections.views import Views
+
+PAST_MAX = 8
+T = TypeVar("T", bound=Row)
+
+
+class NotReached(Exception):
+    """The view is not there yet."""
+
+    def __init__(self, position: int, min_pos: int) -> None:
+        super().__init__(position)
+        self.position, self.min_pos = position, min_pos
+
+
+class Past:
+    """Views as they stood."""
+
+    def __init__(self, parts: Parts, projections: Sequence[Projection]) -> None:
+        self._parts = parts
+        self._of = {kind: projection for projection in projections for kind in projection.rows}
+        self._kept: OrderedDict[tuple[str, int], Views] = OrderedDict()
+        self._folding = asyncio.Lock()
+
+    async def at(self, kind: type[Row], query: Query) -> Views:
+        """The views to read the kind from. Raises `NotReached`, and `Invalid` for a position that is to come."""
+        if query.as_of is None:
+            await self._reach(kind, query.min_pos)
+            views: Views = self._parts.views
+            return views
+        if query.as_of > self._parts.reader.head.size:
+            raise Invalid(field="as_of", pointer="", reason="the log is not there yet")
+        return await self._fold(self._of[kind], query.as_of)
+
+    async def _reach(self, kind: type[Row], min_pos: int) -> None:
+        if min_pos:
+            stands = await self._parts.views.reached(kind, min_pos, self._parts.limits.read_wait_s)
+            if stands < min_pos:
+                raise NotReached(stands, min_pos)
+
+    async def _fold(self, projection: Projection, position: int) -> Views:
+        key = projection.name, position
+        async with self._folding:
+            if key not in self._kept:
+                start = Head(self._parts.reader.head.log)
+                self._kept[key] = await runner.as_of(projection, self._parts.log, position, start)
+                if len(self._kept) > PAST_MAX:
+                    self._kept.popitem(last=False)
+            return self._kept[key]
+
+
+async def not_reached(_: Request, reason: Exception) -> Response:
+    assert isinstance(reason, NotReached)
+    facts = {"position": reason.position, "min_pos": reason.min_pos}
+    return problem("not_reached", "The answer does not stand at this position yet. Ask again.", facts, {"Retry-After": "1"})
+
+
+def answer(request: Request, body: object, position: int, *, changed: int, past: bool, headers: dict[str, str] | None = None) -> Response:
+    """`changed` is the position since which the answer is what it is."""
+    headers = {"ETag": f'W/"{changed}"', "Gridledger-Position": str(position)} | (headers or {})
+    headers["Cache-Control"] = "public, max-age=31536000, immutable" if past else "no-cache"
+    if headers["ETag"] in {each.strip() for each in request.headers.get("if-none-match", "").split(",")}:
+        return Response(None, 304, headers)
+    return Response(wire.encode(body), 200, headers, "application/json")
