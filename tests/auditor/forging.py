@@ -11,7 +11,7 @@ from auditor import bundle as bundles
 from auditor.facts import Balance, Block, ChainLog, Facts, Gas
 from domain.event import Event, Recorded
 from domain.log import wire
-from domain.log.block import seal
+from domain.log.block import read_header, seal
 from domain.log.merkle import Head
 from domain.proof import beacon
 from domain.treasury import anchor, batch, deposit, payout
@@ -71,11 +71,12 @@ def opened(records: list[bytes]) -> Blocks:
 def sealed(blocks: Blocks) -> list[bytes]:
     """Sealed again, with the roots that beacons and anchors name, as a careful forger would."""
     head, records, roots = Head(LOG), list[bytes](), dict[int, str]()
+    true = {header.next_size: header.next_root for record in life().records if (header := read_header(record))}
     for block in blocks:
         for line in block:
             event = line["event"]
             for size, root in (("sealed_size", "sealed_root"), ("size", "root")):
-                if root in event and event[size] in roots:
+                if root in event and event[root] == true.get(event[size]) and event[size] in roots:
                     event[root] = roots[event[size]]
         made = seal(head, [msgspec.json.encode(line) for line in block])
         head = made.after
