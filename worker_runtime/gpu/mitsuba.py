@@ -31,7 +31,8 @@ _LAST_WORDS = 2_000
 
 
 class EngineFailed(Exception):
-    """The child did not do it. `code`: build, start, scene, render, crashed, timeout, protocol; the scene's own fault is `scene`."""
+    """The child did not do it. `code`: build, start, scene, render, crashed, timeout, protocol. Of these `scene` is
+    the scene's own fault: it is within our rules, but the renderer does not take it."""
 
     def __init__(self, code: str, detail: str) -> None:
         self.code = code
@@ -93,14 +94,11 @@ class Engine:
 
     async def open(self, described: manifest.Manifest, read: Callable[[str], bytes]) -> None:
         """Checks a scene and gives its files to the child; `read` returns the bytes of an asset, from a thread. Once per engine.
-        Raises `EngineFailed`, with the code `scene` for a scene that the rules refuse."""
+        Raises `SceneRefused`, `EngineFailed`."""
         if self.manifest is not None:
             raise RuntimeError("this engine has a scene")
         await self.warm()
-        try:
-            checked = await asyncio.to_thread(scene.load, described, read)
-        except scene.SceneRefused as refused:
-            raise EngineFailed("scene", str(refused)) from None
+        checked = await asyncio.to_thread(scene.load, described, read)
         assert self.folder
         for name, content in checked.files.items():
             (self.folder / name).write_bytes(content)
