@@ -23,7 +23,8 @@ MAIN = f'"""`python -m {NAME}`."""\n\nfrom {NAME} import main\n\nmain()\n'
 
 
 def nested(source: str, root: Path) -> str:
-    """`source` with each import of a room, and each string that is exactly the name of a module below `root`, put below NAME."""
+    """`source` with each import of a room, and each string that is nothing but the name of a module below `root` or of something in it,
+    put below NAME."""
     lines = source.splitlines(keepends=True)
     # Columns of the syntax tree count bytes of UTF-8.
     for (line, column), words in sorted(_places(ast.parse(source), root).items(), reverse=True):
@@ -49,14 +50,15 @@ def _places(tree: ast.AST, root: Path) -> dict[tuple[int, int], str]:
                         if each.asname is None:
                             raise ValueError(f"line {node.lineno}: `import {each.name}` binds a room's name; say `from ... import`")
                         places[each.lineno, each.col_offset] = f"{NAME}."
-            case ast.Constant(value=str(text)) if MODULE.fullmatch(text) and _is_module(root, text):
+            case ast.Constant(value=str(text)) if MODULE.fullmatch(text) and _names_ours(root, text):
                 places[node.lineno, node.col_offset] = f"{NAME}."
     return places
 
 
-def _is_module(root: Path, name: str) -> bool:
+def _names_ours(root: Path, name: str) -> bool:
+    """Whether the dotted name is of a module below `root`, or of something in one."""
     path = root / name.replace(".", "/")
-    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+    return any(each.with_suffix(".py").is_file() for each in (path, path.parent)) or (path / "__init__.py").is_file()
 
 
 class OneName(BuildHookInterface[Any]):

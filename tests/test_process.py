@@ -14,7 +14,6 @@ import pytest
 
 from adapters import postgres_server, process
 
-ROOT = Path(__file__).parent.parent
 FOR_EVER = [sys.executable, "-c", "import time; time.sleep(600)"]
 
 
@@ -37,7 +36,7 @@ def parent_of(program: str, output: Path) -> subprocess.Popen[str]:
         [sys.executable, "-c", textwrap.dedent(program), str(output)],
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )
 
 
@@ -86,10 +85,10 @@ def test_a_child_that_does_not_listen_is_killed_with_its_own_children(tmp_path: 
 
 def test_a_killed_parent_takes_its_children_along(tmp_path: Path) -> None:
     parent = parent_of(
-        """
-        import sys, time
+        f"""
+        import importlib, sys, time
         from pathlib import Path
-        from adapters import process
+        process = importlib.import_module({process.__name__!r})
         print(process.start([sys.executable, "-c", "import time; time.sleep(600)"], output=Path(sys.argv[1])).pid, flush=True)
         time.sleep(600)
         """,
@@ -102,10 +101,10 @@ def test_a_killed_parent_takes_its_children_along(tmp_path: Path) -> None:
     assert gone(child)
 
 
-SERVER = """
-    import sys, time
+SERVER = f"""
+    import importlib, sys, time
     from pathlib import Path
-    from adapters import postgres_server
+    postgres_server = importlib.import_module({postgres_server.__name__!r})
     with postgres_server.running(Path(sys.argv[1])) as uri:
         print(uri, flush=True)
         time.sleep(600)
