@@ -40,6 +40,7 @@ SILENCE_S = 40.0
 """After so long without a byte a live feed is taken for dead; a living one sends comments."""
 ONE_GO_BYTES = 4 << 20
 PIECE_BYTES = 8 << 20
+PAGE_MAX = 200
 
 _AGENT = {
     worker.GoOnline: "online",
@@ -152,7 +153,7 @@ class Client:
         """All events of a stream. Raises `Broken` for one that this code does not know."""
         found, cursor = list[Recorded[Event]](), ""
         while True:
-            params: dict[str, str | int] = {"min_pos": least_pos, **({"cursor": cursor} if cursor else {})}
+            params: dict[str, str | int] = {"min_pos": least_pos, "limit": PAGE_MAX, **({"cursor": cursor} if cursor else {})}
             page = msgspec.json.decode((await self._ask("GET", f"/v1/streams/{id}", params=params)).content, type=_Page)
             found += [wire.event(bytes(line)) for line in page.events]
             if not (cursor := page.next or ""):
