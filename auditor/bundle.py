@@ -36,6 +36,8 @@ PATH = re.compile(r"log/segment-[0-9]{6}\.ndjson|log/leaves|evidence/[0-9a-f]{64
 SEAL = b',\n "sha256": "'
 HEADER_START = b'{"gridledger":'
 CHUNK = 1 << 20
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""How JSON fails."""
 ASSET = b'"type":"asset.listed.v1"'
 
 
@@ -153,7 +155,7 @@ class Bundle:
         """What the chain said to the exporter. None if there is nothing, or nothing readable."""
         try:
             return msgspec.json.decode(self._whole(RECEIPTS, MANIFEST_BYTES_MAX), type=Facts)
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, *UNREADABLE):
             return None
 
     def leaves(self, first: int, count: int) -> list[bytes]:
@@ -205,7 +207,7 @@ def read_manifest(data: bytes) -> tuple[Manifest, str]:
     """The manifest, and the hash that it should name as its own. Raises `BadBundle`."""
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise BadBundle(f"{MANIFEST}: {error}") from error
     if manifest.gridledger_bundle != FORMAT:
         raise BadBundle(f"{MANIFEST}: format {manifest.gridledger_bundle}, this version reads {FORMAT}")

@@ -3,7 +3,9 @@
 What a reveal says is believed by nobody here: the objects are hashed, compared, and the numbers laid beside the revealed ones.
 """
 
+from collections.abc import Iterator
 from hashlib import sha256
+from typing import NamedTuple
 
 from auditor.bundle import Bundle
 from auditor.report import Findings, Place
@@ -15,56 +17,76 @@ from domain.work import tiles
 SKIPPED = "a region is not in the bundle"
 
 
-class Evidence:
-    """Collects what was revealed, and compares it when its audit is closed: then the regions are public."""
+class Region(NamedTuple):
+    """One region of one verdict: as the checker rendered it, and as the worker did."""
 
-    def __init__(self, bundle: Bundle, findings: Findings) -> None:
-        self._bundle, self._findings = bundle, findings
+    position: int
+    """Of the reveal."""
+    metric: verdict.Metric
+    checker: str
+    """SHA-256 of the object; likewise below, empty if there was no such tile."""
+    worker: str
+
+
+class Regions:
+    """Reads the events, and names the regions of each audit as it closes: then they are public."""
+
+    def __init__(self) -> None:
         self._proofs: dict[tuple[TaskId, int], tuple[str, ...]] = {}
         self._audits: dict[AuditId, tuple[TaskId, int]] = {}
-        self._reveals: dict[AuditId, list[Recorded[Event]]] = {}
+        self._reveals: dict[AuditId, list[tuple[int, verdict.Revealed]]] = {}
+
+    def take(self, it: Recorded[Event]) -> Iterator[Region]:
+        match it.event:
+            case proof.Committed() as event if not event.late:
+                self._proofs[event.task, event.fence] = event.raw
+            case ruling.Accepted() as event if event.basis == "waived":
+                self._proofs.pop((event.task, event.fence), None)
+            case audit.Opened() as event:
+                self._audits[event.audit] = event.task, event.fence
+            case verdict.Revealed() as event:
+                self._reveals.setdefault(event.audit, []).append((it.pos, event))
+            case audit.Closed() as event:
+                raw = self._proofs.pop(self._audits.pop(event.audit, (event.task, 0)), ())
+                for position, revealed in self._reveals.pop(event.audit, ()):
+                    for metric, own in zip(revealed.metrics, revealed.evidence_sha256, strict=False):
+                        yield Region(position, metric, own, raw[metric.region] if 0 <= metric.region < len(raw) else "")
+            case _:
+                pass
+
+
+class Evidence:
+    """Compares the regions of closed audits again."""
+
+    def __init__(self, bundle: Bundle, findings: Findings) -> None:
+        self._bundle, self._findings, self._regions = bundle, findings, Regions()
 
     def take(self, it: Recorded[Event]) -> None:
-        event = it.event
-        if isinstance(event, proof.Committed) and not event.late:
-            self._proofs[event.task, event.fence] = event.raw
-        elif isinstance(event, ruling.Accepted) and event.basis == "waived":
-            self._proofs.pop((event.task, event.fence), None)
-        elif isinstance(event, audit.Opened):
-            self._audits[event.audit] = event.task, event.fence
-        elif isinstance(event, verdict.Revealed):
-            self._reveals.setdefault(event.audit, []).append(it)
-        elif isinstance(event, audit.Closed):
-            key = self._audits.pop(event.audit, (event.task, 0))
-            raw = self._proofs.pop(key, ())
-            for revealed in self._reveals.pop(event.audit, ()):
-                self._compare(revealed, raw)
+        for region in self._regions.take(it):
+            self._compare(region)
 
-    def _compare(self, it: Recorded[Event], raw: tuple[str, ...]) -> None:
-        event = it.event
-        assert isinstance(event, verdict.Revealed)
-        for metric, own in zip(event.metrics, event.evidence_sha256, strict=False):
-            self._findings.seen["evidence"] += 1
-            claimed = raw[metric.region] if metric.region < len(raw) else ""
-            mine, theirs = self._object(own, it.pos), self._object(claimed, it.pos)
-            if mine is None or theirs is None:
-                continue
-            try:
-                seen = comparator.compare(mine, theirs)
-            except ValueError as error:
-                self._findings.found("evidence", f"the checker's region {metric.region} is no rendering: {error}", it.pos)
-                continue
-            said = comparator.Metrics(metric.equal, metric.psnr_mdb, metric.differing_ppm)
-            if seen != said:
-                self._findings.found("evidence", f"the metrics of region {metric.region}", it.pos, expected=seen, actual=said)
+    def _compare(self, it: Region) -> None:
+        self._findings.seen["evidence"] += 1
+        mine, theirs = self._object(it.checker, it.position), self._object(it.worker, it.position)
+        if mine is None or theirs is None:
+            return
+        try:
+            seen = comparator.compare(mine, theirs)
+        except ValueError as error:
+            self._findings.found("evidence", f"the checker's region {it.metric.region} is no rendering: {error}", it.position)
+            return
+        said = comparator.Metrics(it.metric.equal, it.metric.psnr_mdb, it.metric.differing_ppm)
+        if seen != said:
+            self._findings.found("evidence", f"the metrics of region {it.metric.region}", it.position, expected=seen, actual=said)
 
     def _object(self, digest: str, pos: int) -> bytes | None:
+        """None where there is nothing to compare with, which is said."""
         data = self._bundle.evidence(digest, tiles.RAW_BYTES_MAX) if digest else None
         if data is None:
             self._findings.missing("evidence", SKIPPED)
             return None
-        if sha256(data).hexdigest() != digest:
-            place = Place(f"evidence/{digest}")
-            self._findings.found("evidence", "a region was changed", pos, expected=digest, actual=sha256(data).hexdigest(), at=place)
+        if (actual := sha256(data).hexdigest()) != digest:
+            message, place = f"region {digest} was changed", Place(f"evidence/{digest}")
+            self._findings.found("evidence", message, pos, expected=digest, actual=actual, at=place)
             return None
         return data
