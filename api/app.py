@@ -1,15 +1,19 @@
 """The web application, from its parts; importing it does nothing."""
 
+from functools import cache
+
 from fastapi import FastAPI, Request, Response
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from api import agents, audit, checks, commands, live, metrics, ops, problems
+from api import agents, checks, commands, live, metrics, ops, problems
 from api.auth import keys
+from api.document import build
 from api.objects import downloads, uploads
 from api.objects.deliveries import Deliveries
 from api.parts import Parts
+from api.proofs import audit
 from api.reach import Reach
 from api.reads import lines, market, pages
 from api.reads.views import NotReached, Past, not_reached
@@ -21,23 +25,28 @@ from domain.log.receipts import BadKey
 def create_app(parts: Parts) -> FastAPI:
     app = FastAPI(title="Gridledger", version="1", docs_url=None, redoc_url=None, redirect_slashes=False)
     reach, deliveries = Reach(parts.reader, parts.limits.wait_s), Deliveries(parts.limits.account_bytes_max)
-    past = Past(parts, parts.projections)
     authenticate, feeds = keys.authenticator(parts, reach), live.Live(parts)
-    app.include_router(uploads.router(parts, reach, authenticate, deliveries))
-    app.include_router(downloads.router(parts, reach, authenticate, deliveries))
-    app.include_router(commands.router(parts, reach, authenticate, checks.Checks(parts, deliveries)))
-    app.include_router(live.router(feeds))
-    app.include_router(agents.router(agents.Agents(parts, reach, authenticate, feeds)))
-    app.include_router(audit.router(parts))
-    app.include_router(pages.router(past))
-    app.include_router(lines.router(parts, past, feeds))
-    app.include_router(market.router(parts, past, authenticate))
-    app.include_router(ops.router(parts))
+    past = Past(parts, parts.projections)
     numbers, requests = metrics.router(parts, feeds)
-    app.include_router(numbers)
+    routers = (
+        uploads.router(parts, reach, authenticate, deliveries),
+        downloads.router(parts, reach, authenticate, deliveries),
+        commands.router(parts, reach, authenticate, checks.Checks(parts, deliveries)),
+        agents.router(agents.Agents(parts, reach, authenticate, feeds)),
+        live.router(feeds),
+        audit.router(parts),
+        pages.router(past),
+        lines.router(parts, past, feeds),
+        market.router(parts, past, authenticate),
+        ops.router(parts),
+        numbers,
+    )
+    for router in routers:
+        app.include_router(router)
     app.add_middleware(metrics.Metered, requests=requests)
     for reason, answer in ANSWERS:
         app.add_exception_handler(reason, answer)
+    app.openapi = cache(lambda: build.document(routers))  # type: ignore[method-assign]
     return app
 
 

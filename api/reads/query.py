@@ -18,6 +18,7 @@ LIMIT, LIMIT_MAX = 50, 200
 POSITION = re.compile(r"0|[1-9]\d{0,15}", re.ASCII)
 ID = re.compile(r"[a-z]+-[1-9]\d{0,14}(/[1-9]\d{0,14})?", re.ASCII)
 TEXT_MAX = 200
+POSITION_MAX = 2**53 - 1
 
 
 class Query(Value):
@@ -78,7 +79,7 @@ def plain(kind: type[Row], name: str, text: str) -> Plain:
 def count(given: Mapping[str, str], name: str, otherwise: int) -> int:
     if name not in given:
         return otherwise
-    if not POSITION.fullmatch(given[name]) or int(given[name]) >= 2**53:
+    if not POSITION.fullmatch(given[name]) or int(given[name]) > POSITION_MAX:
         raise Invalid(field=name, pointer="", reason="expected a count")
     return int(given[name])
 

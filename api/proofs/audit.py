@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 from api.objects.downloads import serve
 from api.parts import Item, Parts
 from api.problems import Invalid
-from api.tree import Tree
+from api.proofs.tree import Tree
 from domain.errors import NotFound
 from domain.ids import AuditId, TaskId
 from domain.log import wire

@@ -1,0 +1,119 @@
+"""One body of each command that could have been sent."""
+
+from typing import Any
+
+from domain.body import Body
+from domain.house import rules
+from domain.market import bid, worker
+from domain.proof import proof, verdict
+from domain.treasury import account, payout, stake
+from domain.work import job, task
+
+HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+ADDRESS = "0x70997970c51812dc3a010c7d01b50e0d17dc79c8"
+SIGNATURE = "0x" + "5a" * 64 + "1b"
+BUILD, CLASS = "mitsuba-3.9.1", "mitsuba-3.9.1/cpu"
+KEYS = [
+    {"alg": "eip712", "key": ADDRESS, "purpose": "owner"},
+    {"alg": "api", "key": HASH, "scopes": ["create", "payout"], "expires_us": 1_900_000_000_000_000},
+]
+TWO = {"approver": "account-4", "approval": SIGNATURE}
+
+EXAMPLES: dict[type[Body], dict[str, Any]] = {
+    account.Open: {"kind": "person", "roles": ["creator", "provider"]},
+    account.Change: {"keys_added": KEYS, "payout_address": ADDRESS},
+    account.Grant: {"account": "account-17", "roles": ["finance"], **TWO},
+    stake.Lock: {"asset": "usdc", "amount": "5000000", "source": "available", "number": 1, "signature": SIGNATURE},
+    stake.Unlock: {"asset": "usdc", "amount": "5000000", "number": 2, "signature": SIGNATURE},
+    worker.Register: {"kind": "cpu", "slots": 1, "ram_mib": 16_384, "country": "CH", "classes": [CLASS]},
+    worker.Change: {"mode": "draining"},
+    worker.GoOnline: {"session": "5f2b9c0d11aa43e7"},
+    worker.GoOffline: {},
+    bid.Bid: {"class": CLASS, "price_per_kwu": "160000000", "number": 1, "signature": SIGNATURE},
+    job.Submit: {
+        "engine": "mitsuba",
+        "manifest_sha256": HASH,
+        "frames": 4,
+        "size": [320, 180],
+        "tiles": [4, 4],
+        "group": 4,
+        "samples": 64,
+        "seed": 7,
+        "limit_price": "200000000",
+    },
+    job.Open: {},
+    job.Pause: {},
+    job.Resume: {},
+    job.Cancel: {},
+    task.End: {"task": "job-100/4", "fence": 1, "outcome": "declined", "code": "busy"},
+    proof.Commit: {
+        "task": "job-100/4",
+        "fence": 1,
+        "raw": [HASH] * 4,
+        "raw_bytes": 691_376,
+        "seconds_us": 2_300_000,
+        "build": BUILD,
+        "device": "cpu",
+        "signature": SIGNATURE,
+    },
+    verdict.Commit: {"audit": "audit-95", "round": 1, "seal": HASH, "signature": SIGNATURE},
+    verdict.Reveal: {
+        "audit": "audit-95",
+        "verdict": "valid",
+        "metrics": [{"region": 2, "equal": True, "psnr_mdb": None, "differing_ppm": 0}],
+        "comparator": "psnr-1",
+        "evidence_sha256": [HASH],
+        "nonce": "00112233445566778899aabbccddeeff",
+    },
+    payout.Request: {"asset": "usdc", "kind": "worker", "to": ADDRESS, "amount": "1250000", "number": 1, "signature": SIGNATURE},
+    payout.Cancel: {},
+    payout.Approve: {},
+    rules.Adopt: {"policy": "standard", "effective_us": 1_900_000_000_000_000, **TWO},
+    rules.RegisterEngine: {
+        "engine": "mitsuba",
+        "build": BUILD,
+        "classes": [CLASS],
+        "bench_wu_milli": 1_500,
+        "bench_tiles": 4,
+        "wu_milli_per_msample": 760,
+        **TWO,
+    },
+    rules.ListAsset: {"asset": "usdc", "decimals": 6, "chain_id": 31_337, "contract": ADDRESS, "treasury": ADDRESS, **TWO},
+}
+"""What stands in the path is left out."""
+
+OPENED = {
+    "position": 10,
+    "events": [
+        {
+            "pos": 10,
+            "stream": "account-10",
+            "ver": 1,
+            "at_us": 1_800_000_001_000_000,
+            "cmd": "1c1d8ba6a1f33a4cb0d1a2d6b7d3c9aa",
+            "of": [1, 1],
+            "by": "account-10",
+            "event": {
+                "type": "account.opened.v1",
+                "account": "account-10",
+                "kind": "person",
+                "roles": ["creator"],
+                "identity_commitment": "",
+                "keys": [{"key": HASH, "alg": "api", "purpose": "api", "scopes": ["account", "create"], "expires_us": 0}],
+            },
+            "body": "154db93ffab7421983f95f0b007ae7bc",
+        }
+    ],
+}
+"""What a command is answered: the log's lines, byte for byte."""
+PROBLEM = {
+    "type": "/problems/insufficient_funds",
+    "title": "Payment Required",
+    "status": 402,
+    "code": "insufficient_funds",
+    "detail": "usdc:2110.available.account-14 holds 100, but 1121600 is needed.",
+    "retryable": False,
+    "account": "usdc:2110.available.account-14",
+    "available": "100",
+    "needed": "1121600",
+}
