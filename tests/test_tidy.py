@@ -21,7 +21,7 @@ FUNCTION_LINES_MAX = 70
 FUNCTION_LINES_P90_MAX = 30
 PACKAGE_FILES_MAX = 12
 
-BANNED_MODULES = {"utils", "util", "common", "core", "base", "helpers", "misc", "services", "schemas"}
+BANNED_MODULES = {"utils", "util", "common", "core", "base", "helpers", "misc"}
 BANNED_ENDINGS = ("Manager", "Service", "Handler", "Impl")
 PURE_BANNED_MODULES = {"time", "random", "secrets", "os", "socket", "threading", "subprocess"}
 PURE_BANNED_CALLS = {"now", "utcnow", "today", "time_ns", "uuid1", "uuid4", "urandom", "getrandbits"}
