@@ -39,6 +39,10 @@ class Board:
         self.unmatured = 0
         self.position = 0
         self.finalised: list[batch.Finalised] = []
+        self.credited: list[str] = []
+        """Accounts with a final deposit."""
+        self.proofs: dict[str, tuple[str, ...]] = {}
+        """By task, the hashes of its last proof's tiles."""
 
     def name(self, id: str) -> str:
         return f"{self.names[id]} ({id})" if id in self.names else id
@@ -60,6 +64,7 @@ class Board:
         self.position = recorded.pos
         match recorded.event:
             case deposit.Finalised(credited=True) as it:
+                self.credited.append(it.account)
                 yield f"{self.name(it.account)} deposited {usdc(it.amount)}"
             case worker.Online() as it:
                 yield f"{self.name(it.worker)} is online"
@@ -111,6 +116,7 @@ class Board:
                     yield f"{it.task} is leased again, to {self.name(it.worker)}"
             case proof.Committed(late=False) as it if it.job:
                 self.tasks[it.task] = "committed"
+                self.proofs[it.task] = it.raw
             case ruling.Accepted() as it:
                 self.tasks[it.task] = "accepted"
                 self.unmatured += 1

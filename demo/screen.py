@@ -48,8 +48,13 @@ class Screen:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """The picture gives way to plain lines."""
         if self._live:
             self._live.stop()
+            self._live = None
 
     @property
     def seconds(self) -> float:

@@ -86,7 +86,7 @@ class Renderer(Protocol):
 
 
 class Signer(Protocol):
-    def __call__(self, claim: Claim) -> str:
+    def __call__(self, claim: Claim, /) -> str:
         """The signature over the claim's typed data, as 0x-prefixed hex."""
         ...
 

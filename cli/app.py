@@ -1,0 +1,82 @@
+"""The command line: options in, one thing done, lines or one JSON object out.
+
+Exit status: 0 done; 1 it did not end well (findings, a failed job, an unhealthy machine); 2 evidence is missing (verify); 3 bad input or
+no answer; 130 interrupted. An error is one line on stderr.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+import typer
+
+from domain.answers import Problem, Unanswered
+
+BAD_INPUT = 3
+INTERRUPTED = 130
+HELP = "The ledger of a compute network: jobs, bids, proofs and payouts as immutable events."
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Server = Annotated[str, typer.Option(envvar="GRIDLEDGER_SERVER", help="address of a ledger's server")]
+LOCAL = "http://127.0.0.1:8080"
+
+
+class Root(Protocol):
+    """What only the composition root can put together (gridledger.py)."""
+
+    DATABASE: str
+    Unstartable: type[Exception]
+
+    def init(self, path: Path, policy: str, database_url: str, rpc_url: str, treasury: str, token: str, chain_id: int) -> str: ...
+
+    async def begin(self, home: Any, url: str, policy: str, contracts: Any) -> Any: ...
+
+    def serve(self, path: Path, host: str, port: int) -> None: ...
+
+    def rebuild(self, path: Path, name: str) -> dict[str, Any]: ...
+
+    def run_worker(self, file: Path, *, duty: int | None = None, cheat_samples: int | None = None) -> str: ...
+
+    def run_checker(self, file: Path) -> str: ...
+
+
+def create(root: Root) -> Callable[[], None]:
+    """The program, over what the composition root offers."""
+    from cli import agents, audits, creators, servers
+
+    app = typer.Typer(name="gridledger", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=HELP)
+    for part in (servers, creators, agents, audits):
+        part.add(app, root)
+
+    def run() -> None:
+        from adapters.files.home import NotAHome
+        from cli.submission import NotAScene
+        from worker_runtime.config import Unusable
+
+        try:
+            app()
+        except (Problem, Unanswered, NotAHome, Unusable, NotAScene, root.Unstartable) as fault:
+            fail(str(fault))
+        except KeyboardInterrupt:
+            raise SystemExit(INTERRUPTED) from None
+
+    return run
+
+
+def fail(message: str, status: int = BAD_INPUT) -> None:
+    """One line, and a status that is not zero."""
+    print(f"gridledger: {' '.join(message.split())}", file=sys.stderr)
+    raise SystemExit(status)
+
+
+def say(facts: Any, *, as_json: bool, text: str) -> None:
+    print(json.dumps(facts) if as_json else text)
+
+
+def size_of(text: str) -> tuple[int, int]:
+    """`320x180`."""
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise typer.BadParameter("expected WIDTHxHEIGHT, e.g. 320x180")
+    return int(width), int(height)

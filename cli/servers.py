@@ -1,0 +1,85 @@
+"""Commands for whoever runs a ledger: begin one, serve it, look at the machine, rebuild a view; and the demo."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.app import Json, Root, say, size_of
+
+TOOLS = Path(__file__).resolve().parent.parent / ".tools"
+
+
+def add(app: typer.Typer, root: Root) -> None:
+    @app.command()
+    def init(
+        directory: Path,
+        policy: Annotated[str, typer.Option(help="standard or demo")] = "standard",
+        database_url: Annotated[str, typer.Option(help="libpq URI; empty: PostgreSQL from the wheel")] = "",
+        rpc_url: Annotated[str, typer.Option(help="JSON-RPC of an EVM node")] = "",
+        treasury: Annotated[str, typer.Option(help="address of the treasury contract")] = "",
+        token: Annotated[str, typer.Option(help="address of the token that it holds")] = "",
+        chain_id: Annotated[int, typer.Option(min=1)] = 31337,
+        as_json: Json = False,
+    ) -> None:
+        """Begin a ledger: keys, settings and the first block."""
+        log = root.init(directory, policy, database_url, rpc_url, treasury, token, chain_id)
+        text = f"ledger {log} begins in {directory}: gridledger serve {directory}"
+        say({"log": log, "directory": str(directory)}, as_json=as_json, text=text)
+
+    @app.command()
+    def serve(
+        directory: Path,
+        host: Annotated[str, typer.Option()] = "127.0.0.1",
+        port: Annotated[int, typer.Option(min=0, max=65_535, help="0: any free one")] = 8080,
+    ) -> None:
+        """Run a ledger's server until Ctrl-C: sequencer, projections, API and daemons."""
+        root.serve(directory, host, port)
+
+    @app.command()
+    def demo(
+        frames: Annotated[int, typer.Option(min=1, max=240)] = 4,
+        size: Annotated[str, typer.Option(help="of a frame, in pixels")] = "320x180",
+        samples: Annotated[int, typer.Option(min=1, max=4096, help="per pixel")] = 64,
+        seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 7,
+        policy: Annotated[str, typer.Option(help="standard or demo")] = "demo",
+        keep: Annotated[bool, typer.Option("--keep", help="Leave everything running until Ctrl-C.")] = False,
+        out: Annotated[Path, typer.Option(help="where pictures and bundle go")] = Path("demo-out"),
+        as_json: Json = False,
+    ) -> None:
+        """Run a whole compute network on this machine, from the first deposit to the audit."""
+        from rich.console import Console
+
+        from auditor.export import export
+        from demo.feed import Disappointed
+        from demo.parts import Failed
+        from demo.play import Given, Options, play
+        from examples.atelier import make_scene
+
+        given = Given(root.DATABASE, TOOLS, root.begin, make_scene.write, export)
+        options = Options(frames, size_of(size), samples, seed, policy, keep, out)
+        try:
+            raise SystemExit(asyncio.run(play(options, given, Console(), as_json=as_json)))
+        except (Disappointed, Failed) as fault:
+            raise root.Unstartable(str(fault)) from fault
+
+    @app.command()
+    def doctor(as_json: Json = False) -> None:
+        """Say what this machine lacks, with the fix."""
+        from adapters import doctor as examiner
+        from worker_runtime.gpu import probe, sandbox
+
+        parts = examiner.examine(Path.cwd(), TOOLS, sandbox.missing, lambda: [device.model for device in probe.devices()])
+        facts = [{name: getattr(part, name) for name in part.__struct_fields__} for part in parts]
+        say(facts, as_json=as_json, text="\n".join(str(part) for part in parts))
+        raise SystemExit(0 if examiner.healthy(parts) else 1)
+
+    projections = typer.Typer(no_args_is_help=True, help="Views of the ledger.")
+    app.add_typer(projections, name="projection")
+
+    @projections.command()
+    def rebuild(name: str, directory: Annotated[Path, typer.Option(help="the server's directory")], as_json: Json = False) -> None:
+        """Build a projection anew beside the live one, compare, and swap them without downtime."""
+        facts = root.rebuild(directory, name)
+        say(facts, as_json=as_json, text=f"{name} is rebuilt up to position {facts['position']}")

@@ -1,0 +1,107 @@
+"""From somebody's Mitsuba files to a submitted job: which files a scene needs, the manifest over them, and the uploads."""
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from adapters.client import Client
+from domain.value import Value
+from domain.work import manifest
+from domain.work.manifest import Manifest
+
+Reported = Callable[[str, int, int], None]
+"""(what, done, of)"""
+
+
+class NotAScene(Exception):
+    """The files cannot be submitted; the message is one line and names the file."""
+
+
+class Scene(Value):
+    """All files of a job by their names in the manifest."""
+
+    described: Manifest
+    contents: dict[str, bytes]
+    size: tuple[int, int]
+    """Of the first frame's film; what a job gets unless its creator says otherwise. Likewise the samples."""
+    samples: int
+
+
+def gather(frames: Sequence[Path]) -> Scene:
+    """Reads the frames, in this order, and every file that they name. Files in folders below a frame's own get their base names.
+
+    Raises `NotAScene`.
+    """
+    contents: dict[str, bytes] = {}
+    origins: dict[str, Path] = {}
+    names = [file.name for file in frames]
+    if len(set(names)) < len(names):
+        raise NotAScene("two frames have the same file name")
+    for file in frames:
+        text = read(file)
+        for value, path in references(file, text):
+            keep(contents, origins, path)
+            text = text.replace(f'"{value}"'.encode(), f'"{path.name}"'.encode()).replace(f"'{value}'".encode(), f"'{path.name}'".encode())
+        contents[file.name] = text
+    salt = os.urandom(16).hex()
+    described = Manifest(salt, [manifest.describe(name, content) for name, content in sorted(contents.items())], names)
+    try:
+        manifest.check(described)
+    except ValueError as fault:
+        raise NotAScene(str(fault)) from fault
+    size, samples = film(contents[names[0]])
+    return Scene(described, contents, size, samples)
+
+
+def read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as fault:
+        raise NotAScene(f"{file}: {fault.strerror}") from fault
+
+
+def references(file: Path, text: bytes) -> list[tuple[str, Path]]:
+    """(as it is written, the file) for each file name in the scene. None may lie outside the scene's own folder."""
+    if b"<!DOCTYPE" in text:
+        raise NotAScene(f"{file}: a document type is not allowed")
+    try:
+        root = ET.fromstring(text)  # noqa: S314 - without a document type there are no entities to expand
+    except ET.ParseError as fault:
+        raise NotAScene(f"{file}: {fault}") from fault
+    folder, found = file.parent.resolve(), list[tuple[str, Path]]()
+    for element in root.iter("string"):
+        value = element.get("value", "")
+        if element.get("name") == "filename" and value:
+            path = (folder / value).resolve()
+            if not path.is_relative_to(folder):
+                raise NotAScene(f"{file}: {value} lies outside the scene's folder")
+            found.append((value, path))
+    return found
+
+
+def keep(contents: dict[str, bytes], origins: dict[str, Path], path: Path) -> None:
+    if origins.setdefault(path.name, path) != path:
+        raise NotAScene(f"{path}: another file of the scene has the same name")
+    if path.name not in contents:
+        contents[path.name] = read(path)
+
+
+def film(text: bytes) -> tuple[tuple[int, int], int]:
+    """Width, height and samples per pixel that a scene asks for itself, or the usual ones."""
+
+    def asked(name: str, usual: int) -> int:
+        found = re.search(rb'<integer\s+name="' + name.encode() + rb'"\s+value="(\d{1,6})"', text)
+        return int(found[1]) if found else usual
+
+    return (asked("width", 320), asked("height", 180)), asked("sample_count", 64)
+
+
+async def upload(client: Client, scene: Scene, reported: Reported = lambda *_: None) -> str:
+    """Stores every file and the manifest. Returns the manifest's hash."""
+    pieces = [*scene.contents.items(), ("the manifest", scene.described.encode())]
+    for n, (name, content) in enumerate(pieces, 1):
+        await client.store(content)
+        reported(name, n, len(pieces))
+    return scene.described.sha256()

@@ -1,0 +1,96 @@
+"""The demo's parts: each a process of its own, on loopback and free ports, in one directory; all of them end with the demo."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+from adapters import process
+from adapters.client import Client
+from domain.answers import Unanswered
+
+START_S_MAX = 30.0
+
+
+class Failed(Exception):
+    """A part did not start, or ended too soon; the message ends with the last lines that it wrote."""
+
+
+class Processes:
+    """Our own children. To be used as a context."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Agents first, then the server, which lands what it has."""
+        for child in reversed(self.running.values()):
+            if child.poll() is None:
+                child.send_signal(signal.SIGTERM)
+        for child in reversed(self.running.values()):
+            process.stop(child, signal.SIGTERM, grace_s=5.0)
+
+    def start(self, name: str, *arguments: str, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """`gridledger <arguments>` as a process; its output goes to `<name>.log`."""
+        command = [sys.executable, "-m", "gridledger", *arguments]
+        child = process.start(command, output=self.directory / f"{name}.log", environment={**os.environ, **(environment or {})})
+        self.running[name] = child
+        return child
+
+    def kill(self, name: str) -> None:
+        """SIGKILL to the process and all of its own."""
+        os.killpg(self.running[name].pid, signal.SIGKILL)
+
+    def check(self, *spared: str) -> None:
+        """Raises `Failed` if one ended that should run."""
+        for name, child in self.running.items():
+            if name not in spared and child.poll() is not None:
+                raise Failed(f"{name} ended with {child.returncode}: {self.last_lines(name)}")
+
+    def last_lines(self, name: str) -> str:
+        text = (self.directory / f"{name}.log").read_text(errors="replace")
+        return "\n".join(text.splitlines()[-8:])
+
+
+async def address(processes: Processes, file: Path, name: str = "server") -> str:
+    """Where the server listens, once it does: it writes its address into this file."""
+    until = time.monotonic() + START_S_MAX
+    while time.monotonic() < until:
+        processes.check()
+        if file.is_file() and (url := file.read_text().strip()):
+            return url
+        await asyncio.sleep(0.02)
+    raise Failed(f"{name} did not start: {processes.last_lines(name)}")
+
+
+async def ready(client: Client) -> None:
+    """Until commands are decided."""
+    until = time.monotonic() + START_S_MAX
+    while time.monotonic() < until:
+        with contextlib.suppress(Unanswered):
+            await client.text("/readyz")
+            return
+        await asyncio.sleep(0.02)
+    raise Failed("the server is not ready")
+
+
+@contextlib.contextmanager
+def database(directory: Path, variable: str) -> Iterator[tuple[str, str]]:
+    """(URI, what it is): the database in the environment, or PostgreSQL from the wheel."""
+    if url := os.environ.get(variable):
+        yield url, f"the database of {variable}"
+        return
+    from adapters import postgres_server  # noqa: PLC0415 - a given database needs no wheel
+
+    with postgres_server.running(directory / "postgres") as url:
+        yield url, f"version {postgres_server.VERSION}, from the wheel"

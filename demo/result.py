@@ -1,0 +1,58 @@
+"""What the demo says at its end, and whether it showed all that it was to show."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+
+from demo.board import Board, usdc
+from demo.money import Party
+from demo.screen import money_table
+
+
+def present(board: Board, parties: list[Party], result: Mapping[str, Any], console: Console, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(result), flush=True)  # noqa: T201 - the last line of a program that was asked for JSON
+        return
+    console.print()
+    console.print(money_table(parties, board.names))
+    head, cheat, audits = result["head"], result["cheat"], result["audits"]
+    console.print(
+        f"cheat     {cheat['worker']}: {cheat['tasks_rejected']} rejected, paid {usdc(cheat['paid'])}, slashed {usdc(cheat['slashed'])}"
+    )
+    for release in result["killed"]["releases"]:
+        console.print(f"killed    {result['killed']['worker']}: {release['task']} was finished by {board.name(release['worker'])}")
+    console.print(
+        f"audits    {audits['opened']} opened, {audits['valid']} valid, {audits['invalid']} invalid, {audits['inconclusive']} inconclusive"
+    )
+    console.print(f"head      {head['size']} events, root {head['root']}", highlight=False)
+    console.print(f"verify    exit {result['verify']['exit']}: an audit by a process that has the bundle and the chain's RPC only")
+    console.print(f"picture   {result['picture']}, {result['animation']}", highlight=False)
+    console.print("timings   " + ", ".join(f"{name} {seconds:.0f} s" for name, seconds in result["timings"].items()))
+    for fault in missing(result):
+        console.print(f"MISSING   {fault}", style="bold red")
+    console.print("\nTry next:", style="bold")
+    bundle, job_id = result["bundle"], result["job"]
+    for line in (
+        f"gridledger verify {bundle}",
+        f"gridledger explain {job_id} --bundle {bundle}",
+        f"gridledger explain {parties[1].account} --bundle {bundle}",
+        'make demo ARGS="--frames 8 --size 640x360 --keep"',
+    ):
+        console.print(f"  {line}", highlight=False)
+
+
+def missing(result: Mapping[str, Any]) -> list[str]:
+    """What the demo was to show and did not."""
+    hoped = {
+        "a finished job": result["outcome"] == "completed",
+        "a cheat that is convicted": result["cheat"]["tasks_rejected"] > 0 and result["cheat"]["slashed"] > 0,
+        "a cheat that is unpaid": result["cheat"]["paid"] == 0,
+        "no honest worker convicted": not result["honest_convicted"],
+        "a killed worker's task finished by another": bool(result["killed"]["releases"]),
+        "a trial balance of zero": result["trial_balance"] == 0,
+        "balanced rows": result["balanced"],
+        "a clean audit": result["verify"]["exit"] == 0,
+    }
+    return [what for what, happened in hoped.items() if not happened]
