@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import count
 
 import pytest
 from hypothesis import given, settings
@@ -89,9 +90,12 @@ def test_every_command_happens_once_whatever_the_log_does(faults: list[Fault], c
 async def test_an_election_is_sent_again_as_the_same_bytes() -> None:
     inner = MemoryLog()
     await begin(inner)
-    log = FaultyLog(inner, ["not landed", "late", "fine"])
-    async with leading(log) as (leader, _):
-        await leader.submit(opening(1))
+    log, ticks = FaultyLog(inner, ["not landed", "late", "fine"]), count(5)
+    leader = Sequencer(log, lambda: Ledger(START), "me", clock=sequencer.Clock(lambda: NOW_US, lambda: next(ticks)))
+    run = asyncio.create_task(leader.run())
+    await leader.submit(opening(1))
+    await leader.stop()
+    await run
 
     assert len(set(log.sent[:3])) == 1, "another election could be taken after the first one was read"
     assert len(await everything(log)) == 3
