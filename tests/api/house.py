@@ -5,8 +5,9 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import cache
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx2
 from fastapi import FastAPI
@@ -18,18 +19,21 @@ from adapters.signer import Signer
 from api.app import create_app
 from api.parts import Limits, Parts
 from domain.body import Body
-from domain.ids import AccountId, WorkerId
+from domain.ids import AccountId, JobId, WorkerId
+from domain.log import wire
 from domain.log.block import Sealed, accept
 from domain.log.ledger import Ledger
 from domain.log.log import MemoryLog
 from domain.log.merkle import Head
 from domain.proof import proof
 from domain.signing import typed_data
+from domain.treasury import account
 from domain.work import manifest
 from domain.work.manifest import Manifest
 from domain.world import World
 from projections import catalog, runner
 from projections.memory import MemoryViews
+from tests import network
 from tests.log.ledgers import uuid7
 from tests.network import CHAIN_ID, LOG, Network
 
@@ -89,7 +93,7 @@ class House:
         assert claim is not None
         keys = self.network.agents if claim.purpose == "agent" else self.network.signers
         signature = (by or keys[owner]).sign_typed(typed_data(LOG, CHAIN_ID, claim))
-        fields: dict[str, Any] = json.loads(command.model_dump_json(by_alias=True))
+        fields: dict[str, Any] = json.loads(wire.encode(command.model_dump(by_alias=True)))
         return fields | {"signature": signature}
 
 
@@ -98,13 +102,48 @@ def secret_of(account: str) -> str:
     return sha256(f"the secret of {account}".encode()).hexdigest()
 
 
-def give_keys(network: Network, *accounts: AccountId) -> None:
-    """API keys with every scope, by a command like everybody's."""
-    from domain.treasury import account
+class People(NamedTuple):
+    """A network before the first job: a creator with money, four workers with scores and bids, three checkers."""
 
-    for id in accounts:
+    network: Network
+    creator: AccountId
+    workers: dict[str, WorkerId]
+
+
+@cache
+def people() -> People:
+    """Built once: the houses of the tests begin with its records, and change nothing of it."""
+    it, creator, workers = network.populated()
+    for id in (creator, *(it.world.workers[worker].owner for worker in workers.values()), *list(it.world.people)[:2]):
         line = account.ApiKey(alg="api", key=sha256(secret_of(id).encode()).hexdigest(), scopes=SCOPES)
-        network.do(id, account.Change(keys_added=(line,)), keyed=True)
+        it.do(id, account.Change(keys_added=(line,)), keyed=True)
+    return People(it, creator, workers)
+
+
+def owner(of: People, worker: WorkerId) -> AccountId:
+    return of.network.world.workers[worker].owner
+
+
+def problem(answer: httpx2.Response) -> tuple[int, str]:
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    assert answer.json()["status"] == answer.status_code
+    return answer.status_code, answer.json()["code"]
+
+
+async def job_fields(house: House) -> dict[str, Any]:
+    """The body of a submission whose scene is uploaded."""
+    described, files = scene()
+    secret = secret_of(people().creator)
+    for content in (*files.values(), described.encode()):
+        await house.put(secret, content)
+    size = {"frames": 2, "size": [16, 16], "samples": 14_400}
+    return {"engine": "mitsuba", "manifest_sha256": described.sha256(), "limit_price": "200000000", **size}
+
+
+async def submitted(house: House) -> JobId:
+    answer = await house.post(secret_of(people().creator), "/v1/jobs", await job_fields(house))
+    assert answer.status_code == 201, answer.text
+    return JobId(answer.json()["events"][0]["event"]["job"])
 
 
 async def fill(log: MemoryLog, records: list[bytes]) -> None:
@@ -116,11 +155,11 @@ async def fill(log: MemoryLog, records: list[bytes]) -> None:
 
 
 @asynccontextmanager
-async def running(network: Network, limits: Limits | None = None) -> AsyncIterator[House]:
+async def running(of: People, limits: Limits | None = None) -> AsyncIterator[House]:
     log, store = MemoryLog(), objects.memory()
-    await fill(log, network.records)
+    await fill(log, of.network.records)
     follower = Follower(log, Ledger(Head(LOG)))
-    house = House(network, FastAPI(), follower, store, log)
+    house = House(of.network, FastAPI(), follower, store, log)
     views = MemoryViews(*catalog.ALL)
     clock = Clock(wall=house.now_us, steady=lambda: time.monotonic_ns() // 1000)
     sequencer = Sequencer(log, lambda: Ledger(Head(LOG)), "test", clock=clock)
@@ -152,7 +191,7 @@ async def running(network: Network, limits: Limits | None = None) -> AsyncIterat
     runs = follower.run(), sequencer.run(), runner.run(catalog.ALL, log, views, Head(LOG))
     tasks = [asyncio.ensure_future(run) for run in runs]
     try:
-        await follower.reached(len(network.events) + 1, 10.0)
+        await follower.reached(len(of.network.events) + 1, 10.0)
         yield house
     finally:
         await sequencer.stop()
