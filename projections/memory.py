@@ -47,6 +47,7 @@ class MemoryViews:
         return self._positions.get(self._of[kind], 0)
 
     async def get(self, kind: type[T], *key: Plain) -> Read[T]:
+        shape(kind).check(shape(kind).key, key)
         row = self._tables.get(kind, *key)
         return Read(copy(row) if row else None, self._position(kind))
 
@@ -62,9 +63,11 @@ class MemoryViews:
     ) -> Page[T]:
         its, where = shape(kind), where or {}
         names = its.sorted_by(tuple(where), by)
+        its.check(tuple(where), tuple(where.values()))
         fit = [row for row in self._tables.all(kind) if matches(row, where)]
         found = [(its.sort_key(names, [getattr(row, name) for name in names]), row) for row in fit]
         if after is not None:
+            its.check(names, after)
             start = its.sort_key(names, after)
             found = [each for each in found if (each[0] < start if descending else each[0] > start)]
         found.sort(key=lambda each: each[0], reverse=descending)

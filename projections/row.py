@@ -13,6 +13,7 @@ never said is UNSET, and absent from the row's JSON. Ids sort by their number, a
 A `Sweep` changes every row that matches: an event names a set, never its members (LOG.md §6).
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, TypeVar, cast, get_args, get_type_hints
@@ -30,6 +31,9 @@ Id: TypeAlias = Annotated[str, "id"]
 Last = Annotated[T | UnsetType, "last"]
 First = Annotated[T | UnsetType, "first"]
 Sum = Annotated[T, "sum"]
+
+INT_MAX = 2**53 - 1
+ID = re.compile("[a-z]+-[0-9]{1,15}(/[0-9]{1,15})?")
 
 Plain = str | int
 """What rows are found by."""
@@ -123,6 +127,19 @@ class Shape:
     def sort_key(self, names: Sequence[str], values: Sequence[Plain]) -> tuple[Any, ...]:
         """What values of these columns compare by."""
         return tuple(order(str(value)) if self.of[name].rule == "id" else value for name, value in zip(names, values, strict=True))
+
+    def check(self, names: Sequence[str], values: Sequence[Plain]) -> None:
+        """Raises `ValueError` for values that could not stand in these columns; they may come from outside."""
+        if len(names) != len(values):
+            raise ValueError(f"{len(names)} values are needed, not {len(values)}")
+        for name, value in zip(names, values, strict=True):
+            its = self.of[name]
+            if issubclass(its.type, str) != isinstance(value, str) or isinstance(value, bool):
+                raise ValueError(f"{name} is of another type")
+            if "\0" in value if isinstance(value, str) else abs(value) > INT_MAX:
+                raise ValueError(f"{name} has no such value")
+            if its.rule == "id" and not ID.fullmatch(str(value)):
+                raise ValueError(f"{name} is no id")
 
 
 @cache

@@ -32,7 +32,9 @@ class Page(Value, Generic[R]):
 
 
 class Views(Protocol):
-    async def get(self, kind: type[T], *key: Plain) -> Read[T]: ...
+    async def get(self, kind: type[T], *key: Plain) -> Read[T]:
+        """The row with this key, if there is one. Raises `ValueError` if nothing could have it (text for a number, an id that is none)."""
+        ...
 
     async def page(
         self,
@@ -45,7 +47,7 @@ class Views(Protocol):
         descending: bool = False,
     ) -> Page[T]:
         """Rows with these values, sorted by the column `by`, if one is named, and by the key. Raises `Unindexed` if the row's type
-        declares no index for that; `ValueError` if `after` is not a cursor of such a page."""
+        declares no index for that, `ValueError` if `where` or `after` hold what no such row could."""
         ...
 
     async def reached(self, kind: type[Row], position: int, timeout_s: float) -> int:

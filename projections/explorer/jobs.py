@@ -99,7 +99,7 @@ class Jobs(Projection):
                 yield from own(its, e)
             case earnings.Matured() as matured:
                 for line in matured.lines:
-                    yield Job(of(line.task), e.pos, matured=line.next == "matured")
+                    yield Job(of(line.task), e.pos, matured=int(line.next == "matured"))
             case audit.Opened(job=id) if id:
                 yield Job(id, e.pos, committed=-1, auditing=1, audits=1)
             case proof.Committed(job=id, late=False) if id:

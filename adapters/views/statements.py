@@ -1,0 +1,191 @@
+"""The SQL of a projection's tables, derived from the types of its rows. Identifiers come from our code or an installed plug-in's."""
+
+from collections.abc import Sequence
+from functools import cache
+from hashlib import sha256
+from typing import Any, TypeVar
+
+from msgspec import UNSET
+from psycopg import sql
+
+from domain.log import wire
+from domain.units import Units
+from domain.value import Value
+from projections.row import Column, Index, Projection, Row, Sweep, shape
+
+R = TypeVar("R", bound=Row)
+
+TAKE = {"sum": "t.{0} + excluded.{0}", "last": "coalesce(excluded.{0}, t.{0})", "first": "coalesce(t.{0}, excluded.{0})"}
+"""What becomes of a stored column when a change comes: the same as `Shape.merge` in memory."""
+
+
+class Generation(Value):
+    """One build of a projection."""
+
+    id: int
+    name: str
+    live: bool
+
+    @property
+    def schema(self) -> str:
+        return f"{self.name}_{self.id}"
+
+
+def sql_type(column: Column) -> str:
+    if not isinstance(column.type, type):
+        return "jsonb"
+    if issubclass(column.type, Units):
+        return "numeric"
+    return {bool: "boolean", int: "bigint", str: "text"}.get(column.type, "jsonb")
+
+
+def digest(projection: Projection) -> str:
+    """Of the definitions of a projection's tables."""
+    text = "".join(statement.as_string(None) for kind in projection.rows for statement in create("", kind))
+    return sha256(text.encode()).hexdigest()
+
+
+def create(schema: str, kind: type[Row]) -> list[sql.Composed]:
+    its = shape(kind)
+    table = sql.Identifier(schema, its.table)
+    columns = sql.SQL(", ").join(sql.SQL("{} {}").format(sql.Identifier(each.name), sql.SQL(definition(each))) for each in its.columns)
+    key = sql.SQL(", ").join(map(sql.Identifier, its.key))
+    indexes = list(kind.indexes)
+    if any(its.of[name].rule == "id" for name in its.key):
+        indexes.append(Index())
+    if any(its.of[name].rule == "id" for name in its.key[1:]):
+        indexes.append(Index(its.key[:1]))
+    return [
+        sql.SQL("CREATE TABLE {} ({}, PRIMARY KEY ({}))").format(table, columns, key),
+        *(
+            sql.SQL("CREATE INDEX ON {} ({})").format(
+                table, sql.SQL(", ").join([*map(sql.Identifier, each.where), *(rank(kind, name) for name in order_of(kind, each))])
+            )
+            for each in indexes
+        ),
+    ]
+
+
+def order_of(kind: type[Row], index: Index) -> list[str]:
+    names = [index.by, *shape(kind).key] if index.by else list(shape(kind).key)
+    return [name for name in names if name not in index.where]
+
+
+def definition(column: Column) -> str:
+    kind = sql_type(column)
+    collated = f'{kind} COLLATE "C"' if kind == "text" else kind
+    return f"{collated} NOT NULL" if column.rule in {"key", "id", "sum"} else collated
+
+
+def rank(kind: type[Row], name: str) -> sql.Composed:
+    """What a column sorts by."""
+    form = "id_order({})" if shape(kind).of[name].rule == "id" else "{}"
+    return sql.SQL(form).format(sql.Identifier(name))
+
+
+@cache
+def upsert(schema: str, kind: type[Row]) -> bytes:
+    """Takes one array for each column."""
+    its = shape(kind)
+    arrays = [sql.SQL("%s::text[]::jsonb[]" if sql_type(each) == "jsonb" else f"%s::{sql_type(each)}[]") for each in its.columns]
+    take = [sql.SQL("{0} = " + TAKE[rule]).format(sql.Identifier(name)) for name, rule in its.rest]
+    statement = sql.SQL("INSERT INTO {} AS t ({}) SELECT * FROM unnest({}) ON CONFLICT ({}) DO {}").format(
+        sql.Identifier(schema, its.table),
+        sql.SQL(", ").join(map(sql.Identifier, its.names)),
+        sql.SQL(", ").join(arrays),
+        sql.SQL(", ").join(map(sql.Identifier, its.key)),
+        sql.SQL("UPDATE SET {}").format(sql.SQL(", ").join(take)) if take else sql.SQL("NOTHING"),
+    )
+    return statement.as_bytes(None)
+
+
+def arrays(rows: Sequence[Row]) -> list[list[Any]]:
+    """The rows by columns, as `upsert` takes them."""
+    its = shape(type(rows[0]))
+    return [encoded(each, [getattr(row, each.name) for row in rows]) for each in its.columns]
+
+
+def encoded(column: Column, values: list[Any]) -> list[Any]:
+    if sql_type(column) == "jsonb":
+        return [None if value is UNSET else wire.encode(value).decode() for value in values]
+    if sql_type(column) in {"numeric", "bigint"}:
+        return [None if value is UNSET else int(value) for value in values]
+    return [None if value is UNSET else value for value in values]
+
+
+def sweep(schema: str, change: Sweep) -> tuple[bytes, list[Any]]:
+    def pairs(names: Sequence[str], by: str) -> sql.Composed:
+        return sql.SQL(by).join(sql.SQL("{} = %s").format(sql.Identifier(name)) for name in names)
+
+    table = sql.Identifier(schema, shape(change.kind).table)
+    statement = sql.SQL("UPDATE {} SET {} WHERE {}").format(table, pairs(list(change.to), ", "), pairs(list(change.where), " AND "))
+    return statement.as_bytes(None), [*change.to.values(), *change.where.values()]
+
+
+STANDING = "SELECT p.size, t.* FROM projection p LEFT JOIN {} ON {} WHERE p.generation = {} AND p.live"
+"""Rows and the position at which they stand, of one snapshot; not even a position if the generation is not live any more."""
+
+
+def size(generation: Generation) -> bytes:
+    return b"SELECT size FROM projection WHERE generation = %d AND live" % generation.id
+
+
+@cache
+def get(generation: Generation, kind: type[Row]) -> bytes:
+    inner = sql.SQL("LATERAL (SELECT {} FROM {} WHERE {}) t").format(
+        selected(kind),
+        sql.Identifier(generation.schema, kind.table),
+        sql.SQL(" AND ").join(sql.SQL("{} = %s").format(sql.Identifier(name)) for name in shape(kind).key),
+    )
+    return sql.SQL(STANDING).format(inner, sql.SQL("true"), sql.Literal(generation.id)).as_bytes(None)
+
+
+@cache
+def page(generation: Generation, kind: type[Row], where: tuple[str, ...], names: tuple[str, ...], descending: bool, after: bool) -> bytes:
+    """Takes the values of `where`, those of the cursor, and the limit."""
+    conditions: list[sql.Composable] = [sql.SQL("{} = %s").format(sql.Identifier(name)) for name in where]
+    ranks = [rank(kind, name) for name in names]
+    if after and names:
+        start = [sql.SQL("id_order(%s)" if shape(kind).of[name].rule == "id" else "%s") for name in names]
+        compare = sql.SQL("ROW({}) < ROW({})" if descending else "ROW({}) > ROW({})")
+        conditions.append(compare.format(sql.SQL(", ").join(ranks), sql.SQL(", ").join(start)))
+    direction = sql.SQL(" DESC" if descending else "")
+    inner = sql.SQL("LATERAL (SELECT {} FROM {} WHERE {} ORDER BY {} LIMIT %s) t").format(
+        selected(kind),
+        sql.Identifier(generation.schema, kind.table),
+        sql.SQL(" AND ").join(conditions or [sql.SQL("true")]),
+        sql.SQL(", ").join(sql.SQL("{}{}").format(each, direction) for each in ranks) if ranks else sql.SQL("1"),
+    )
+    return sql.SQL(STANDING).format(inner, sql.SQL("true"), sql.Literal(generation.id)).as_bytes(None)
+
+
+def selected(kind: type[Row]) -> sql.Composed:
+    forms = ("{0}::text AS {0}" if sql_type(each) == "jsonb" else "{0}" for each in shape(kind).columns)
+    return sql.SQL(", ").join(
+        sql.SQL(form).format(sql.Identifier(each.name)) for form, each in zip(forms, shape(kind).columns, strict=True)
+    )
+
+
+def row_of(kind: type[R], values: Sequence[Any]) -> R | None:
+    """A row as it was selected; none if it was not there."""
+    its = shape(kind)
+    if values[its.names.index(its.key[0])] is None:
+        return None
+    return kind(*[UNSET if value is None else decoded(each, value) for each, value in zip(its.columns, values, strict=True)])
+
+
+def decoded(column: Column, value: Any) -> Any:
+    match sql_type(column):
+        case "jsonb":
+            return wire.struct(column.type, value.encode())
+        case "numeric":
+            return Units(int(value))
+    return value
+
+
+@cache
+def totals(schema: str, kind: type[Row]) -> bytes:
+    """How many rows, and the sums of the columns that are sums."""
+    sums = [sql.SQL("coalesce(sum({}), 0)").format(sql.Identifier(name)) for name, rule in shape(kind).rest if rule == "sum"]
+    counted = sql.SQL(", ").join([sql.SQL("count(*)"), *sums])
+    return sql.SQL("SELECT {} FROM {}").format(counted, sql.Identifier(schema, kind.table)).as_bytes(None)
