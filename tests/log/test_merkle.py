@@ -100,6 +100,7 @@ def test_a_consistency_proof_holds_for_its_two_trees_only(size: int, data: st.Da
     assert not merkle.continues(early, roots[early], size, roots[size], [*proof, b"\0" * 32])
     if early:
         assert not merkle.continues(early, roots[early], size, other, proof)
+        assert not merkle.continues(early, roots[early], 4 * size, roots[size], proof), "a tree of more levels"
     if proof:
         assert not merkle.continues(early, roots[early], size, roots[size], proof[:-1])
 
