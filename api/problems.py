@@ -3,6 +3,7 @@
 What a caller sent is never repeated, except for names of fields that we know: it may be a secret in the wrong place.
 """
 
+import re
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -19,6 +20,7 @@ from domain.log.receipts import BadKey
 MEDIA_TYPE = "application/problem+json"
 ERRORS_MAX = 10
 RETRY_S = 1
+NAME = re.compile("[A-Za-z0-9_]{1,40}")
 
 logger = structlog.get_logger()
 
@@ -242,7 +244,7 @@ def pointer(loc: Sequence[str | int]) -> str:
 
 def plain(name: str) -> str:
     """A caller may send any name for a field that is not there; only those that could be one of ours are repeated."""
-    return name if len(name) <= 40 and name.isascii() and name.isprintable() else "?"
+    return name if NAME.fullmatch(name) else "?"
 
 
 def explain(error: Any) -> str:

@@ -17,7 +17,7 @@ from adapters.follower import Follower
 from adapters.sequencer import Clock, Sequencer
 from adapters.signer import Signer
 from api.app import create_app
-from api.parts import Limits, Parts
+from api.parts import Limits, Parts, Recover
 from domain.body import Body
 from domain.ids import AccountId, JobId, WorkerId
 from domain.log import wire
@@ -48,6 +48,7 @@ class House:
         self.network, self.app, self.follower, self.store, self.log = network, app, follower, store, log
         self.gate_code: str | None = None
         self.scene_fault: tuple[str, str] | None = None
+        self.recover: Recover = signer.recover_typed
         self.beats = list[tuple[str, str]]()
         self.gated = list[str]()
         self._n = 0
@@ -110,13 +111,17 @@ class People(NamedTuple):
     workers: dict[str, WorkerId]
 
 
+def api_key(of: str, scopes: tuple[str, ...], expires_us: int = 0) -> account.ApiKey:
+    return account.ApiKey(alg="api", key=sha256(secret_of(of).encode()).hexdigest(), scopes=scopes, expires_us=expires_us)
+
+
 @cache
 def people() -> People:
     """Built once: the houses of the tests begin with its records, and change nothing of it."""
     it, creator, workers = network.populated()
     for id in (creator, *(it.world.workers[worker].owner for worker in workers.values()), *list(it.world.people)[:2]):
-        line = account.ApiKey(alg="api", key=sha256(secret_of(id).encode()).hexdigest(), scopes=SCOPES)
-        it.do(id, account.Change(keys_added=(line,)), keyed=True)
+        lines = api_key(id, SCOPES), api_key(f"{id} narrow", ("payout",)), api_key(f"{id} expired", SCOPES, 1)
+        it.do(id, account.Change(keys_added=lines), keyed=True)
     return People(it, creator, workers)
 
 
@@ -172,6 +177,9 @@ async def running(of: People, limits: Limits | None = None) -> AsyncIterator[Hou
         assert all(len(read(asset.name)) == asset.bytes for asset in scene.assets)
         return house.scene_fault
 
+    def recover(document: dict[str, Any], signature: str) -> str:
+        return house.recover(document, signature)
+
     parts = Parts(
         submit=sequencer.submit,
         reader=follower,
@@ -180,7 +188,7 @@ async def running(of: People, limits: Limits | None = None) -> AsyncIterator[Hou
         objects=store,
         log=log,
         check_scene=look,
-        recover=signer.recover_typed,
+        recover=recover,
         gate=gate,
         seen=lambda worker, session: house.beats.append((worker, session)),
         now_us=house.now_us,
