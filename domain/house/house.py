@@ -14,7 +14,7 @@ from domain.proof import bench, ruling
 from domain.treasury import earnings, stake
 from domain.units import ZERO, Units
 from domain.value import Value
-from domain.work import job, task
+from domain.work import routine, task
 from domain.world import World
 
 TIMERS_MAX, DRAWS_MAX, LEASES_MAX = 256, 256, 200
@@ -91,10 +91,10 @@ ON_TIME: dict[str, Callable[[str], Command]] = {
     "expire": lambda id: Expire(TaskId(id)),
     "cancel": lambda id: CancelLease(TaskId(id)),
     "tally": lambda id: ruling.Tally(AuditId(id)),
-    "quote": lambda id: job.End(JobId(id), "quote"),
-    "paused": lambda id: job.End(JobId(id), "paused"),
-    "deadline": lambda id: job.End(JobId(id), "deadline"),
-    "archive": lambda id: job.Archive(JobId(id)),
+    "quote": lambda id: routine.End(JobId(id), "quote"),
+    "paused": lambda id: routine.End(JobId(id), "paused"),
+    "deadline": lambda id: routine.End(JobId(id), "deadline"),
+    "archive": lambda id: routine.Archive(JobId(id)),
     "release": lambda id: worker.Release(WorkerId(AccountId(id))),  # type: ignore[arg-type]
     "unlock": lambda id: stake.Release(AccountId(id.split()[0]), Asset(id.split()[1])),  # type: ignore[arg-type]
     "pool": lambda id: earnings.Distribute(Asset(id.split()[1])),
@@ -114,7 +114,7 @@ def chores(world: World, at_us: int) -> Iterator[Chore]:
         draw = world.draws[0]
         yield key("draw", draw.subject, world.tasks[TaskId(draw.subject)].fence), ruling.Lottery(draw)
     while world.quoting:
-        yield key("quote", world.quoting[0], 0), job.Quote(world.quoting[0])
+        yield key("quote", world.quoting[0], 0), routine.Quote(world.quoting[0])
     while waiting := bench.next_bench(world):
         yield key("bench", waiting.subject, at_us), bench.Start(waiting)
     for _ in range(LEASES_MAX):

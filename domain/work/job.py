@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from domain import accounts, body, units
+from domain import accounts, body
 from domain.accounts import Asset, Entry, move
 from domain.errors import InsufficientFunds, NotAllowed, NotYours, QuoteExpired, UnknownAsset, UnknownEngine
 from domain.event import Event, Origin
@@ -17,8 +17,8 @@ from domain.ids import AccountId, JobId, job_id, order, task_id
 from domain.lifecycle import JOB
 from domain.parts import Job, Task
 from domain.units import Units
-from domain.value import Value
 from domain.work import tiles
+from domain.work.terms import Constraints, Counts, Run, Spec
 from domain.world import World, drop
 
 Outcome = Literal["completed", "cancelled", "failed"]
@@ -31,31 +31,6 @@ class JobEvent(Event):
     @property
     def stream(self) -> str:
         return self.job
-
-
-class Spec(Value):
-    """What is public of a job's work; with the manifest's hash and the engine it determines every pixel."""
-
-    frames: int
-    size: tuple[int, int]
-    """Width and height in pixels."""
-    tiles: tuple[int, int]
-    """Columns and rows of the fixed grid."""
-    group: int
-    """Tiles per task."""
-    samples: int
-    """Per pixel."""
-    seed: int
-
-    @property
-    def groups(self) -> int:
-        """Tasks per frame."""
-        return -(-self.tiles[0] * self.tiles[1] // self.group)
-
-
-class Constraints(Value):
-    vram_mib: int = 0
-    countries: tuple[str, ...] = ()
 
 
 class Submitted(JobEvent, tag="job.submitted.v1"):
@@ -99,15 +74,6 @@ class Submitted(JobEvent, tag="job.submitted.v1"):
             spec.frames * spec.groups,
         )
         world.quoting.append(self.job)
-
-
-class Run(Value):
-    """Neighbouring tasks with the same work."""
-
-    range: tuple[int, int]
-    """First and last number."""
-    wu_milli: int
-    """Thousandths of a work unit, each."""
 
 
 class Quoted(JobEvent, tag="job.quoted.v1"):
@@ -210,12 +176,6 @@ class Closing(JobEvent, tag="job.closing.v1"):
                 world.set_timer("cancel", task.id, min(world.at_us + world.policy.cancel_grace_us, expires))
 
 
-class Counts(Value):
-    accepted: int
-    dead: int
-    cancelled: int
-
-
 class Closed(JobEvent, tag="job.closed.v1"):
     """The job is over, its escrow empty, and what was left of it with the creator again."""
 
@@ -297,8 +257,10 @@ class Submit(body.Body):
             raise UnknownEngine(engine=self.engine, cls="any")
         if self.asset not in world.assets:
             raise UnknownAsset(asset=self.asset)
-        if self.size[0] < self.tiles[0] or self.size[1] < self.tiles[1]:
-            raise NotAllowed(what="a tile", status="smaller than a pixel", happens=Submitted.verb())
+        try:
+            tiles.check_grid(self.size, self.tiles, self.group)
+        except ValueError as fault:
+            raise NotAllowed(what="the grid", status=str(fault), happens=Submitted.verb()) from fault
         spec = Spec(self.frames, self.size, self.tiles, self.group, self.samples, self.seed)
         if spec.frames * spec.groups > TASKS_MAX:
             raise NotAllowed(what="the job", status=f"larger than {TASKS_MAX} tasks", happens=Submitted.verb())
@@ -418,39 +380,3 @@ def closed(world: World, job: Job, outcome: Outcome, reason: str) -> Closed:
     return Closed(
         job.id, job.creator, job.asset, outcome, reason, counts, refund, len(job.ready), job.status not in {"submitted", "quoted"}
     )
-
-
-class Quote(Value):
-    """Answer a submission. By the house, in the same block."""
-
-    job: JobId
-
-    def decide(self, world: World, origin: Origin) -> Iterator[Event]:
-        job = world.jobs[self.job]
-        engine = world.engines[job.engine]
-        groups = job.tasks // job.frames
-        wu_milli = max(1, -(-job.pixels * job.samples * engine.wu_milli_per_msample // (1_000_000 * groups)))
-        total = units.price(job.limit_price, wu_milli) * job.tasks
-        speed = sum(-seat[2] for cls in engine.classes for seat in world.free.get(cls, ()) if seat[0] <= job.limit_price)
-        eta_s = -(-wu_milli * job.tasks // speed) if speed else 0
-        valid_us = origin.at_us + world.policy.quote_valid_us
-        yield Quoted(job.id, (Run((1, job.tasks), wu_milli),), total, eta_s, "rate", valid_us)
-
-
-class End(Value):
-    """A quote, a pause or a deadline ran out. By the house."""
-
-    job: JobId
-    reason: Literal["quote", "paused", "deadline"]
-
-    def decide(self, world: World, origin: Origin) -> Iterator[Event]:
-        yield from end(world, world.jobs[self.job], "cancelled" if self.reason == "quote" else "failed", self.reason)
-
-
-class Archive(Value):
-    """Forget a job that is over and paid. By the house."""
-
-    job: JobId
-
-    def decide(self, world: World, origin: Origin) -> Iterator[Event]:
-        yield Archived(self.job)
