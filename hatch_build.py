@@ -15,10 +15,12 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 NAME = "gridledger"
 ROOMS = ("domain", "projections", "adapters", "worker_runtime", "auditor", "api", "cli", "demo")
+FOLDERS = (*ROOMS, "examples")
+"""Everything that is imported; of the examples, those that are no projects of their own."""
 DATA = ("migrations", "contracts")
 """Folders without Python that modules read at run time, relative to their own place: it is the same in both layouts."""
 
-MODULE = re.compile(rf"(?:{'|'.join(ROOMS)})(?:\.\w+)+")
+MODULE = re.compile(rf"(?:{'|'.join(FOLDERS)})(?:\.\w+)+")
 MAIN = f'"""`python -m {NAME}`."""\n\nfrom {NAME} import main\n\nmain()\n'
 
 
@@ -40,13 +42,13 @@ def _places(tree: ast.AST, root: Path) -> dict[tuple[int, int], str]:
     places = {}
     for node in ast.walk(tree):
         match node:
-            case ast.ImportFrom(module=str(module), level=0) if module.split(".")[0] in ROOMS:
+            case ast.ImportFrom(module=str(module), level=0) if module.split(".")[0] in FOLDERS:
                 places[node.lineno, node.col_offset + len("from ")] = f"{NAME}."
-            case ast.Import(names=[ast.alias(name=name, asname=None)]) if name in ROOMS:
+            case ast.Import(names=[ast.alias(name=name, asname=None)]) if name in FOLDERS:
                 places[node.lineno, node.col_offset] = f"from {NAME} "
             case ast.Import(names=names):
                 for each in names:
-                    if each.name.split(".")[0] in ROOMS:
+                    if each.name.split(".")[0] in FOLDERS:
                         if each.asname is None:
                             raise ValueError(f"line {node.lineno}: `import {each.name}` binds a room's name; say `from ... import`")
                         places[each.lineno, each.col_offset] = f"{NAME}."
@@ -82,12 +84,18 @@ class OneName(BuildHookInterface[Any]):
 
 def sources(root: Path) -> dict[str, str]:
     """What the wheel holds below NAME: path -> text. Everything here is text; nothing binary is committed."""
-    files = [file for folder in (*ROOMS, *DATA) for file in sorted((root / folder).rglob("*")) if _belongs(file)]
-    found = {str(file.relative_to(root)): file.read_text() for file in files}
-    found["__init__.py"] = (root / f"{NAME}.py").read_text()
-    texts = {path: nested(text, root) if path.endswith(".py") else text for path, text in found.items()}
+    texts = {str(file.relative_to(root)): file.read_text() for file in carried(root)}
+    texts["__init__.py"] = (root / f"{NAME}.py").read_text()
+    texts = {path: nested(text, root) if path.endswith(".py") else text for path, text in texts.items()}
     return texts | {"__main__.py": MAIN, "py.typed": ""}
 
 
-def _belongs(file: Path) -> bool:
-    return file.is_file() and "__pycache__" not in file.parts and not file.name.startswith(".")
+def carried(root: Path) -> list[Path]:
+    """The files of the checkout that go into the wheel, besides `gridledger.py`."""
+    found = [file for folder in (*FOLDERS, *DATA) for file in sorted((root / folder).rglob("*")) if file.is_file()]
+    projects = {file.parent for file in found if file.name == "pyproject.toml"}
+    return [file for file in found if not projects.intersection(file.parents) and not _is_rubbish(file)]
+
+
+def _is_rubbish(file: Path) -> bool:
+    return "__pycache__" in file.parts or file.name.startswith(".")

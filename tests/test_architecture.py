@@ -27,7 +27,7 @@ ROOMS = {
     "worker_runtime": {"domain", "msgspec", "structlog"},
     "auditor": {"domain", "projections", "msgspec", "eth_account", "eth_utils", "coincurve", "httpx2"},
     "api": {"domain", "projections", "fastapi", "pydantic", "msgspec", "structlog"},
-    "cli": {*USED, "demo", "msgspec", "structlog", "typer", "rich", "httpx2"},
+    "cli": {*USED, "demo", "examples", "msgspec", "structlog", "typer", "rich", "httpx2"},
     "demo": {*USED, "cli", "msgspec", "structlog", "rich", "httpx2"},
 }
 """Room -> what its modules may import besides themselves and the standard library."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hatch_build import DATA, ROOMS, nested
+from hatch_build import DATA, FOLDERS, ROOMS, nested
 
 pytestmark = [pytest.mark.checkout, pytest.mark.system]
 
@@ -82,15 +82,12 @@ def test_the_wheel_holds_one_name(site: Path) -> None:
 
 
 def test_the_wheel_holds_every_module_the_data_and_the_mark_of_types(site: Path) -> None:
-    ours = {
-        str(file.relative_to(ROOT))
-        for folder in (*ROOMS, *DATA)
-        for file in (ROOT / folder).rglob("*")
-        if file.is_file() and "__pycache__" not in file.parts and not file.name.startswith(".")
-    }
+    ours = {str(file) for file in tracked() if file.parts[0] in (*ROOMS, *DATA)}
     held = {str(file.relative_to(site / "gridledger")) for file in (site / "gridledger").rglob("*") if file.is_file()}
+    examples = {path for path in held if path.startswith("examples/")}
 
-    assert held == ours | {"__init__.py", "__main__.py", "py.typed"}
+    assert "examples/atelier/make_scene.py" in examples
+    assert held - examples == ours | {"__init__.py", "__main__.py", "py.typed"}
 
 
 def test_no_import_in_the_wheel_is_of_a_room_by_its_short_name(site: Path) -> None:
@@ -99,7 +96,7 @@ def test_no_import_in_the_wheel_is_of_a_room_by_its_short_name(site: Path) -> No
         for node in ast.walk(ast.parse(file.read_text())):
             names = [name.name for name in node.names] if isinstance(node, ast.Import) else []
             names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
-            short += [f"{file.name}: {name}" for name in names if name.split(".")[0] in ROOMS]
+            short += [f"{file.name}: {name}" for name in names if name.split(".")[0] in FOLDERS]
 
     assert short == []
 
@@ -134,7 +131,7 @@ def test_the_fast_tests_pass_on_the_wheel(site: Path, tmp_path: Path) -> None:
     for file in tracked():
         text = (ROOT / file).read_text()
         about_the_checkout = re.search(r"^pytestmark = .*\bcheckout\b", text, re.MULTILINE)
-        if file.parts[0] not in (*ROOMS, *DATA, "gridledger.py") and not about_the_checkout:
+        if file.parts[0] not in (*FOLDERS, *DATA, "gridledger.py") and not about_the_checkout:
             (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / file).write_text(nested(text, ROOT) if file.suffix == ".py" else text)
     fast = [sys.executable, "-m", "pytest", "-p", "outside", "-p", "no:cacheprovider", "-m", "not system and not checkout"]
