@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from adapters.files.home import Home
     from adapters.follower import Follower
     from adapters.log.postgres import PostgresLog
+    from adapters.sequencer import Sequencer
     from api.parts import Submit
     from domain.house.genesis import FirstAsset
     from domain.ids import LogId
@@ -35,7 +36,7 @@ DATABASE = "GRIDLEDGER_DATABASE_URL"
 ENGINE, CLASSES = "mitsuba", ("mitsuba-3.9.1/cpu",)
 BENCH_WU_MILLI, BENCH_TILES, WU_MILLI_PER_MSAMPLE = 1_500, 4, 760
 """The bench, and what a million samples cost, in thousandths of a second of the reference device: one core of a 2-core AVX-512 machine."""
-START_S_MAX, STOP_S_MAX = 30.0, 1.0
+START_S_MAX, STOP_S_MAX, LAND_S_MAX = 30.0, 1.0, 10.0
 
 
 class Unstartable(Exception):
@@ -100,8 +101,7 @@ async def begin(home: "Home", url: str, policy: str, contracts: "tuple[FirstAsse
         admin_1, admin_2, *daemons = home.founders()
         id = LogId(secrets.token_hex(16))
         engine = FirstEngine(ENGINE, CLASSES[0].partition("/")[0], CLASSES, BENCH_WU_MILLI, BENCH_TILES, WU_MILLI_PER_MSAMPLE)
-        where = f"postgresql:{await log.home()}"
-        command = Init(id, where, policy, (admin_1, admin_2), tuple(daemons), contracts, (engine,))
+        command = Init(id, await log.home(), policy, (admin_1, admin_2), tuple(daemons), contracts, (engine,))
         await log.append(Ledger(Head(id)).genesis(command, await log.clock_us()))
     home.keep(msgspec.structs.replace(home.settings(), log=id))
     return id
@@ -213,7 +213,7 @@ async def network(home: "Home", url: str, group: Group) -> AsyncIterator["FastAP
         views = await start_views(url, log, start, projections, group, stack)
         group.start("follower", follower.run())
         group.start("sequencer", sequencer.run())
-        stack.push_async_callback(sequencer.stop)
+        stack.push_async_callback(land, sequencer)
         await follower.reached(1, START_S_MAX)
         watcher = presence.Presence(loop.Desk("presence", follower, sequencer.submit))
         proofs = gate.Gate(loop.Desk("gate", follower, sequencer.submit), store, bench.spec)
@@ -239,6 +239,12 @@ async def network(home: "Home", url: str, group: Group) -> AsyncIterator["FastAP
         )
 
 
+async def land(sequencer: "Sequencer") -> None:
+    """The last block goes into the log; while nobody can reach that, there is nothing to wait for."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(sequencer.stop(), LAND_S_MAX)
+
+
 async def start_views(
     url: str, log: "PostgresLog", start: "Head", projections: "Sequence[Projection]", group: Group, stack: AsyncExitStack
 ) -> Any:
@@ -260,8 +266,7 @@ async def check_home(log: "PostgresLog", start: "Head") -> None:
     async for record in log.read():
         block = accept(start, record)
         (bound,) = [each.event for each in wire.events(block) if isinstance(each.event, Bound)]
-        here = f"postgresql:{await log.home()}"
-        if bound.home != here:
+        if bound.home != (here := await log.home()):
             raise Unstartable(f"this ledger lives in {bound.home}, and this is {here}: a copy may be read, but not led")
         return
     raise Unstartable("the database holds no ledger: gridledger init")

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from cli.app import Json, Root, say, size_of
 
+PLAIN_COLUMNS = 132
 TOOLS = Path(__file__).resolve().parent.parent / ".tools"
 
 
@@ -49,7 +51,6 @@ def add(app: typer.Typer, root: Root) -> None:
         as_json: Json = False,
     ) -> None:
         """Run a whole compute network on this machine, from the first deposit to the audit."""
-        from rich.console import Console
 
         from auditor.export import export
         from demo.feed import Disappointed
@@ -60,7 +61,7 @@ def add(app: typer.Typer, root: Root) -> None:
         given = Given(root.DATABASE, TOOLS, root.begin, make_scene.write, export)
         options = Options(frames, size_of(size), samples, seed, policy, keep, out)
         try:
-            raise SystemExit(asyncio.run(play(options, given, Console(), as_json=as_json)))
+            raise SystemExit(asyncio.run(play(options, given, console(), as_json=as_json)))
         except (Disappointed, Failed) as fault:
             raise root.Unstartable(str(fault)) from fault
 
@@ -83,3 +84,9 @@ def add(app: typer.Typer, root: Root) -> None:
         """Build a projection anew beside the live one, compare, and swap them without downtime."""
         facts = root.rebuild(directory, name)
         say(facts, as_json=as_json, text=f"{name} is rebuilt up to position {facts['position']}")
+
+
+def console() -> Console:
+    """The terminal; where there is none, lines long enough that no number is cut."""
+    found = Console()
+    return found if found.is_terminal else Console(width=PLAIN_COLUMNS)

@@ -93,6 +93,7 @@ class World(Struct):
     """When this epoch began."""
     final_block: int = 0
     """Of the last finalised fact from the chain."""
+    reconciled_block: int = 0
     nonce: int = -1
     """Of the last signed batch."""
     anchored_size: int = 0

@@ -15,6 +15,8 @@ from domain.world import World
 
 Kind = Literal["gpu", "cpu", "farm", "checker"]
 Mode = Literal["active", "paused", "draining", "retired"]
+SLOTS_MAX = 256
+"""A conviction ends all leases of a worker in one command, which has a limit of bytes."""
 
 
 class WorkerEvent(Event):
@@ -143,7 +145,7 @@ class Register(body.Body):
     """Register a worker of one's own. Its classes are the engine builds and device classes that it has."""
 
     kind: Kind
-    slots: Annotated[int, Field(ge=1, le=1_000)] = 1
+    slots: Annotated[int, Field(ge=1, le=SLOTS_MAX)] = 1
     devices: Annotated[tuple[DeviceIn, ...], Field(max_length=64, strict=False)] = ()
     ram_mib: Annotated[int, Field(ge=0, le=2**27)] = 0
     country: Annotated[str, Field(pattern="^([A-Z]{2})?$")] = ""
@@ -182,7 +184,7 @@ class Change(body.Body):
 
     worker: body.Worker
     mode: Mode | None = None
-    slots: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    slots: Annotated[int, Field(ge=1, le=SLOTS_MAX)] | None = None
 
     def decide(self, world: World, origin: Origin) -> Iterator[Event]:
         worker = own(world, self.worker, origin)

@@ -1,7 +1,9 @@
 """What ties the log to the chain: the head anchored in the contract, and the treasury reconciled with `balanceOf`."""
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from pydantic import Field
 
 from domain import accounts, body
 from domain.accounts import Asset
@@ -45,7 +47,7 @@ class Reconciled(Event, tag="chain.reconciled.v1"):
         return "chain"
 
     def apply(self, world: World) -> None:
-        pass
+        world.reconciled_block = self.block
 
 
 class Anchor(body.Body):
@@ -67,11 +69,13 @@ class Reconcile(body.Body):
 
     asset: body.AssetId
     block: body.Count
-    balance: str
+    balance: Annotated[str, Field(pattern="^(0|[1-9][0-9]{0,77})$")]
 
     def decide(self, world: World, origin: Origin) -> Iterator[Event]:
         origin.require(world, "watch")
         if self.asset not in world.assets:
             raise UnknownAsset(asset=self.asset)
+        if self.block <= world.reconciled_block:
+            return
         balance, ledger = Units(self.balance), Units(world.balances.get(accounts.treasury(self.asset), 0))
         yield Reconciled(self.asset, self.block, balance, ledger, balance - ledger)
