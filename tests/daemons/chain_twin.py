@@ -4,6 +4,7 @@ It can be silent, take what is sent and not answer, drop transactions, rebuild i
 let a stranger use the payer's nonce. What it holds is always replayed from its blocks, so a reorg undoes everything.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -32,6 +33,8 @@ class Mined:
     txs: list[Tx]
     refusing: frozenset[str]
     """Recipients whose transfers fail in this block."""
+    reverting: bool
+    """Batches fail whole."""
 
 
 @dataclass
@@ -55,6 +58,11 @@ class ChainTwin:
         self.blocks, self.waiting = list[Mined](), list[Tx]()
         self.block_s, self.start_s, self.fork = block_s, start_s, 0
         self.silent = self.loses_answers = self.penniless = False
+        self.meanwhile: Callable[[], None] | None = None
+        """Happens once, while somebody reads logs."""
+        self.looked, self.reverting = list[tuple[int, int]](), False
+        self.tells = 1
+        """How often each deposit is told of."""
         self.base_wei, self.refusing, self.sent = 10**9, set[str](), list[str]()
         self.mine()
 
@@ -68,7 +76,7 @@ class ChainTwin:
             digest = sha256(f"{self.fork} {number}".encode()).hexdigest()
             taken = self._take()
             block = chain.Block(number, f"0x{digest}", timestamp_s if timestamp_s is not None else last + self.block_s)
-            self.blocks.append(Mined(block, taken, frozenset(self.refusing)))
+            self.blocks.append(Mined(block, taken, frozenset(self.refusing), self.reverting))
 
     def deposit(self, account: str, amount: int) -> str:
         """Somebody deposits, once the next block is there. Returns the transaction's hash."""
@@ -111,7 +119,12 @@ class ChainTwin:
 
     async def deposits(self, first: int, last: int) -> list[chain.DepositLog]:
         self._answer()
-        return [log for log in self.state().deposits if first <= log.block <= last]
+        self.looked.append((first, last))
+        found = [log for log in self.state().deposits if first <= log.block <= last]
+        if happens := self.meanwhile:
+            self.meanwhile = None
+            happens()
+        return found * self.tells
 
     async def payouts(self, first: int, last: int) -> list[chain.PaidLog]:
         self._answer()
@@ -206,7 +219,7 @@ class ChainTwin:
                 state.anchors.append(chain.AnchorLog(*place, *tx.anchor))
         elif tx.items:
             paid = {log.payout for log in state.payouts if log.ok}
-            ok = not paid.intersection(item.payout for item in tx.items)
+            ok = not mined.reverting and not paid.intersection(item.payout for item in tx.items)
             for n, item in enumerate(tx.items if ok else ()):
                 good = item.to not in mined.refusing and item.amount <= state.held
                 state.held -= item.amount * good

@@ -1,6 +1,7 @@
 """A ledger in memory and a twin of the chain, with daemons that can be killed at any moment and started again."""
 
 from collections.abc import AsyncGenerator, Collection
+from contextlib import suppress
 
 from adapters import signer
 from domain import accounts
@@ -11,6 +12,7 @@ from domain.log import wire
 from domain.log.log import OutcomeUnknown
 from domain.log.merkle import Head
 from domain.log.receipts import Ask, Receipt
+from domain.treasury import chain
 from domain.world import World
 from tests import network
 from tests.daemons.chain_twin import ChainTwin
@@ -96,10 +98,9 @@ class Rig:
             if not self.chain.silent:
                 self.chain.mine()
             for _ in range(2):
-                if watch:
-                    await self.watch.step()
-                if payer:
-                    await self.payer.step()
+                for step in [self.watch.step] * watch + [self.payer.step] * payer:
+                    with suppress(chain.ChainRefused, loop.Waits):
+                        await step()
 
     async def funded(self, amount: int = 20_000_000) -> AccountId:
         """Somebody whose deposit is final and whose payout address is usable."""

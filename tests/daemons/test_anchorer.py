@@ -2,6 +2,7 @@
 
 import pytest
 
+from domain.accounts import USDC
 from domain.log.merkle import Head
 from domain.treasury import anchor
 from domain.treasury.chain import ChainSilent
@@ -44,7 +45,9 @@ async def test_the_head_of_the_log_is_anchored_and_reported_when_it_is_final() -
 async def test_nothing_is_anchored_while_nothing_but_anchors_happens() -> None:
     rig = Rig()
     anchorer = rig.start_anchorer()
-    await pass_s(rig, anchorer, 30)
+    await pass_s(rig, anchorer, 8)
+    rig.net.do(rig.net.daemon("watch"), anchor.Reconcile(asset=USDC, block=1, balance="0"))
+    await pass_s(rig, anchorer, 20)
     assert len(anchored(rig)) == len(on_chain(rig)) == 1
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from adapters import signer
+from domain import accounts
 from domain.accounts import USDC
 from domain.ids import PayoutId
 from domain.log.log import OutcomeUnknown
@@ -31,6 +32,7 @@ def settled(rig: Rig, paid: int) -> None:
     """All is final, chain and ledger agree, and so much was paid out."""
     assert (rig.world.batches, rig.world.payouts, received(rig)) == ({}, {}, paid)
     assert rig.treasury() == rig.chain.state().held
+    assert accounts.outbound(USDC) not in rig.world.balances
 
 
 async def test_payouts_are_signed_then_sent_then_mined_then_final() -> None:
@@ -146,6 +148,37 @@ async def test_nothing_is_signed_while_a_batch_is_in_no_block() -> None:
     assert len(signed(rig)) == 1
 
 
+async def test_nothing_is_signed_before_the_ledger_knows_that_the_last_batch_is_in_a_block() -> None:
+    rig = Rig()
+    [id] = await requested(rig)
+    await rig.pass_s(2, watch=False)
+    rig.net.request(rig.world.payouts[id].account, "customer", AMOUNT)
+    await rig.pass_s(3, watch=False)
+    assert len(signed(rig)) == 1
+    await rig.pass_s(4)
+    settled(rig, 2 * AMOUNT)
+
+
+async def test_a_batch_that_is_in_a_block_is_neither_sent_nor_signed_again() -> None:
+    rig = Rig()
+    await requested(rig)
+    await rig.pass_s(2, watch=False)
+    sent = len(rig.chain.sent)
+    await rig.pass_s(2 * BUMP_US // 1_000_000, watch=False)
+    assert (len(signed(rig)), len(rig.chain.sent)) == (1, sent)
+
+
+async def test_a_batch_that_reverts_whole_pays_nobody_and_gives_everything_back() -> None:
+    rig = Rig()
+    [id, _] = await requested(rig, 2)
+    someone = rig.world.payouts[id].account
+    before = rig.available(someone)
+    rig.chain.reverting = True
+    await rig.pass_s(4)
+    assert rig.available(someone) == before + 2 * AMOUNT
+    settled(rig, 0)
+
+
 async def test_a_batch_that_is_stuck_is_signed_again_with_a_higher_fee_and_the_same_nonce_and_payouts() -> None:
     rig = Rig()
     await requested(rig)
@@ -181,10 +214,11 @@ async def test_a_fee_is_not_raised_without_end() -> None:
     await requested(rig)
     rig.net.wait(1_000_000)
     await rig.payer.step()
-    for _ in range(30):
-        rig.chain.drop()
-        rig.net.wait(BUMP_US)
-        await rig.payer.step()
+    with pytest.raises(loop.Waits, match="highest fee"):
+        for _ in range(30):
+            rig.chain.drop()
+            rig.net.wait(BUMP_US)
+            await rig.payer.step()
     fees = [signer.decode_batch(it.raw_tx).fee_wei_max for it in signed(rig)]
     assert fees == sorted(set(fees))
     assert fees[-1] <= 5 * fees[0]

@@ -82,6 +82,66 @@ async def test_a_deposit_that_moved_to_another_block_is_credited_once() -> None:
     assert rig.available(someone) == rig.treasury() == AMOUNT
 
 
+async def test_a_deposit_that_moved_while_the_watch_was_away_is_credited_once() -> None:
+    rig = Rig()
+    someone = rig.net.person("creator")
+    rig.chain.deposit(someone, AMOUNT)
+    await rig.pass_s(1)
+    rig.chain.reorg(1)
+    waiting, rig.chain.waiting = rig.chain.waiting, []
+    rig.chain.mine(2)
+    rig.chain.waiting = waiting
+    rig.chain.mine(9)
+    await rig.pass_s(3)
+    assert (rig.available(someone), rig.types().count("deposit.finalised")) == (AMOUNT, 1)
+
+
+async def test_a_node_that_is_behind_orphans_nothing() -> None:
+    rig = Rig("standard")
+    someone = await rig.funded()
+    rig.net.request(someone, "customer", 1_000_000)
+    rig.chain.deposit(someone, AMOUNT)
+    while "batch.mined" not in rig.types():
+        await rig.pass_s(1)
+    rig.chain.deposit(someone, AMOUNT)
+    await rig.pass_s(1)
+    rig.chain.reorg(2)
+    for _ in range(3):
+        await rig.watch.step()
+    *others, last = rig.chain.waiting
+    rig.chain.waiting = others
+    rig.chain.mine()
+    await rig.watch.step()
+    rig.chain.waiting = [last]
+    await rig.pass_s(20)
+    assert (rig.world.deposits, rig.world.batches) == ({}, {})
+    assert [what for what in rig.types() if what.endswith(("orphaned", "unmined"))] == []
+    assert rig.treasury() == rig.chain.state().held
+
+
+async def test_a_restarted_watch_goes_on_after_the_last_final_fact() -> None:
+    rig = Rig()
+    await rig.funded()
+    await rig.pass_s(5)
+    rig.chain.looked.clear()
+    rig.watch = rig.start_watch()
+    await rig.watch.step()
+    assert rig.chain.looked == [(rig.world.final_block + 1, len(rig.chain.blocks) - 1)]
+
+
+async def test_a_batch_and_a_deposit_that_were_final_before_the_watch_came_back_reconcile() -> None:
+    rig = Rig()
+    someone = await rig.funded()
+    rig.net.request(someone, "customer", 1_000_000)
+    await rig.pass_s(1, watch=False)
+    rig.chain.mine()
+    rig.chain.deposit(someone, AMOUNT)
+    rig.chain.mine(5)
+    await rig.pass_s(3)
+    assert [it.event.breaks for it in rig.net.events if isinstance(it.event, anchor.Reconciled)] == [0, 0]
+    assert rig.treasury() == 2 * AMOUNT - 1_000_000
+
+
 async def test_a_deposit_of_a_block_is_not_lost_when_another_of_that_block_becomes_final_first() -> None:
     rig = Rig()
     one, two = rig.net.person("creator"), rig.net.person("creator")
@@ -95,6 +155,28 @@ async def test_a_deposit_of_a_block_is_not_lost_when_another_of_that_block_becom
     rig.dies_at, rig.watch = "", rig.start_watch()
     await rig.watch.step()
     assert (rig.available(one), rig.available(two)) == (AMOUNT, AMOUNT)
+
+
+async def test_what_was_read_while_the_chain_changed_is_not_believed() -> None:
+    rig = Rig()
+    tx = rig.chain.deposit(rig.net.person("creator"), AMOUNT)
+    rig.chain.mine(3)
+
+    def changes() -> None:
+        rig.chain.reorg(3, without=(tx,))
+        rig.chain.mine(3)
+
+    rig.chain.meanwhile = changes
+    for _ in range(3):
+        await rig.watch.step()
+    assert rig.types() == []
+
+
+async def test_a_deposit_that_is_told_of_twice_is_credited_once() -> None:
+    rig = Rig()
+    rig.chain.tells = 2
+    someone = await rig.funded(AMOUNT)
+    assert (rig.available(someone), rig.treasury()) == (AMOUNT, AMOUNT)
 
 
 async def test_deposits_for_nobody_and_tiny_ones_stay_in_suspense() -> None:

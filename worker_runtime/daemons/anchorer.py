@@ -123,8 +123,8 @@ class Anchorer:
 
     async def _report(self, newest: chain.AnchorLog, head: chain.Block) -> None:
         if newest.size > self._desk.reader.head.size:
-            log.error("the chain holds an anchor beyond the log", agent="anchorer", size=newest.size, tx=newest.tx)
-        elif head.number - newest.block >= self._desk.world.policy.finality_blocks:
+            raise loop.Waits(f"the chain holds an anchor of size {newest.size}, beyond the log")
+        if head.number - newest.block >= self._desk.world.policy.finality_blocks:
             facts = anchor.Anchor(size=newest.size, root=newest.root, tx=newest.tx, block=newest.block)
             await self._desk.ask(f"anchor/{newest.size}", facts)
             self._sent = None
@@ -157,8 +157,9 @@ class Anchorer:
         except chain.NonceUsed:
             self._sent = None  # by an anchor of ours from before a restart, which is found then
             return
-        except (chain.Unfunded, chain.Underpriced) as error:
-            log.warning("anchor waits", agent="anchorer", tx=sent.tx, why=type(error).__name__)
+        except chain.Underpriced:
+            if self._now_us() - sent.signed_us < self._bump_us:
+                raise
         if self._now_us() - sent.signed_us >= self._bump_us:
             await self._sign(await self._node.head(), sent)
 

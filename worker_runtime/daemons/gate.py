@@ -154,7 +154,7 @@ def duplicate(world: World, it: Task, rich: list[str]) -> str:
     if len(mine) < len(rich):
         return "duplicate"
     for other in world.tasks.values():
-        if other.job != it.job or other.id == it.id or not it.job or other.proof is None:
+        if other.job != it.job or not it.job or other.proof is None:
             continue
         if shared := mine.intersection(other.proof.raw):
             if other.owner == it.owner:

@@ -35,6 +35,10 @@ class Halted(Exception):
     """The daemon must not go on by itself: a person has to look."""
 
 
+class Waits(Exception):
+    """Nothing can be done now, and somebody should know why."""
+
+
 class Reader(Protocol):
     """The follower of the log in this process."""
 
@@ -89,6 +93,10 @@ def wall_us() -> int:
     return time.time_ns() // 1000
 
 
+PASSING = (Waits, ChainSilent, ChainRefused, Refused, Busy, OutcomeUnknown, Unreachable, TimeoutError)
+"""What a daemon outlives: the next step sees what became of it."""
+
+
 async def run(role: str, step: Callable[[], Awaitable[None]], every_s: float) -> None:
     """Takes steps until cancelled. Trouble that passes is logged when it begins and when it ends; a daemon that halted returns."""
     trouble = ""
@@ -101,7 +109,7 @@ async def run(role: str, step: Callable[[], Awaitable[None]], every_s: float) ->
         except Halted as why:
             log.error("halted", agent=role, why=str(why))
             return
-        except (ChainSilent, ChainRefused, Refused, Busy, OutcomeUnknown, Unreachable, TimeoutError) as error:
+        except PASSING as error:
             now = f"{type(error).__name__}: {error}"
             if now != trouble:
                 log.warning("waits", agent=role, why=now)

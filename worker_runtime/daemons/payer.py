@@ -74,13 +74,12 @@ class Payer:
         if used != nonce:
             return  # the chain rebuilds itself, or the node is behind
         affordable = afford(due, held := await self._node.held(head.number))
-        if len(affordable) < len(due):
-            log.warning("treasury below need", agent="payer", held=str(held), payouts=len(due), payable=len(affordable))
-        if affordable:
-            await self._put(affordable, nonce, usual(await self._node.fees()), None)
+        if not affordable:
+            raise loop.Waits(f"the treasury holds {held}, less than {due[0].id} needs")
+        await self._put(affordable, nonce, usual(await self._node.fees()), None)
 
     async def _push(self, it: Batch) -> None:
-        """Send the bytes again, unless one of the batch's transactions is in a block."""
+        """Send the bytes again, unless one of the batch's transactions is in a block. Without ether for gas: `Unfunded`."""
         story = await batches.told(self._desk.reader, it.id)
         for tx in story.txs:
             if await self._node.receipt(tx):
@@ -90,21 +89,18 @@ class Payer:
         except chain.NonceUsed:
             await self._suspect(it.nonce, await self._node.head())
             return
-        except chain.Unfunded:
-            log.warning("no ether for gas", agent="payer", wallet=self._signer.address, batch=it.id)
-            return
-        except chain.Underpriced as error:
-            log.warning("fee too low", agent="payer", batch=it.id, why=str(error))
+        except chain.Underpriced:
+            if self._now_us() - it.signed_us < self._bump_us:
+                raise
         if self._now_us() - it.signed_us >= self._bump_us:
             await self._bump(it)
 
     async def _bump(self, it: Batch) -> None:
         fees, last = await self._node.fees(), self._decode(it.raw_tx)
-        if terms := raised(Terms(last.fee_wei_max, last.tip_wei), usual(fees)):
-            payouts = [self._desk.world.payouts[id] for id in it.payouts]
-            await self._put(payouts, it.nonce, terms, it)
-        else:
-            log.warning("stuck at the highest fee", agent="payer", batch=it.id, tx=it.tx_hash)
+        terms = raised(Terms(last.fee_wei_max, last.tip_wei), usual(fees))
+        if terms is None:
+            raise loop.Waits(f"{it.id} is stuck at the highest fee")
+        await self._put([self._desk.world.payouts[id] for id in it.payouts], it.nonce, terms, it)
 
     async def _put(self, payouts: list[Payout], nonce: int, terms: Terms, bumped: Batch | None) -> None:
         """Sign, and have the bytes in the log; they are sent from there."""

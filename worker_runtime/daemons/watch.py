@@ -29,7 +29,7 @@ class Watch:
         """`node` is the chain with the treasury of `asset`; nothing of ours is on it before block `since`."""
         self._desk, self._node, self._asset, self._now_us = desk, node, asset, now_us
         self._done = since - 1
-        """Everything up to this block is in the ledger, and final."""
+        """The deposits up to this block are in the ledger, and final."""
         self._reconciled = -1
 
     async def run(self) -> None:
@@ -56,10 +56,12 @@ class Watch:
         deeds = deposits.deeds(world, self._asset, logs, last, final)
         for (it, story), where in zip(stories, places, strict=True):
             deeds += batches.deeds(it, story, where, head.number, final)
+        for entry in logs:
+            if self._done < entry.block <= final and not deposits.is_usable(entry):
+                log.error("deposit beyond every bound", agent="watch", tx=entry.tx, amount=str(entry.amount))
         for subject, command in deeds:
             await self._desk.ask(subject, command)
-        if is_settled(self._desk.world, self._asset, final):
-            self._done = max(self._done, final)
+        self._done = max(self._done, final)
 
     def _batches(self, world: World) -> list[Batch]:
         return sorted((it for it in world.batches.values() if it.asset == self._asset), key=lambda it: it.nonce)
@@ -79,7 +81,7 @@ class Watch:
         """After a fact became final, and once after each start: what the treasury holds, on chain and in the ledger."""
         world = self._desk.world
         block = world.final_block
-        if block in {0, self._reconciled} or self._done < block or not is_settled(world, self._asset, block):
+        if block in {0, self._reconciled} or not is_settled(world, self._asset, block):
             return
         balance, ledger = await self._node.held(block), world.balances.get(accounts.treasury(self._asset), 0)
         await self._desk.ask(f"reconcile/{block}", anchor.Reconcile(asset=self._asset, block=block, balance=str(balance)))
