@@ -13,7 +13,7 @@ from typing import Self
 
 from adapters import process
 from adapters.client import Client
-from domain.answers import Unanswered
+from domain.log.answers import Unanswered
 
 START_S_MAX = 30.0
 

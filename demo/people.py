@@ -13,10 +13,10 @@ from adapters.signer import Signer
 from demo.feed import Feed
 from domain import accounts, body
 from domain.accounts import USDC
-from domain.answers import Answer
 from domain.event import Event
 from domain.ids import NO_ACCOUNT, NO_WORKER, LogId
 from domain.log import wire
+from domain.log.answers import Answer
 from domain.market import bid, worker
 from domain.treasury import account, payout, stake
 from domain.units import Units
@@ -40,6 +40,7 @@ class Person:
         self.network, self.name, self.folder = network, name, folder
         folder.mkdir(parents=True, mode=0o700, exist_ok=True)
         self.secret = home.secret()
+        private(folder / "api.key", self.secret)
         self.owner, self.agent = signer.create(folder / "owner.key"), signer.create(folder / "agent.key")
         self.client = Client(network.server, self.secret)
         self.account = NO_ACCOUNT
@@ -106,10 +107,14 @@ class Person:
         }
         lines = [f"{name} = {value}" if isinstance(value, int) else f'{name} = "{value}"' for name, value in facts.items()]
         lines.append(f"own_accounts = {own_accounts}".replace("'", '"'))
-        file = self.folder / "worker.toml"
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-            out.write("\n".join(lines) + "\n")
-        return file
+        return private(self.folder / "worker.toml", "\n".join(lines))
+
+
+def private(file: Path, text: str) -> Path:
+    """Writes a file for its owner alone."""
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+        out.write(f"{text}\n")
+    return file
 
 
 def first(answer: Answer) -> Event:

@@ -340,7 +340,7 @@ async def play(options: Options, given: Given, console: Console, *, as_json: boo
                 result = await it.run(processes, node)
                 screen.close()
                 if options.keep:
-                    result["rpc"] = node.url
+                    result |= {"rpc": node.url, "server": it.server, "people": str(directory / "people")}
                 present(it.board, it.parties, result, console, as_json=as_json)
                 if options.keep:
                     console.print("" if as_json else f"\nThe network runs on at {it.server}; Ctrl-C ends it.", highlight=False)

@@ -33,12 +33,13 @@ def present(board: Board, parties: list[Party], result: Mapping[str, Any], conso
     for fault in missing(result):
         console.print(f"MISSING   {fault}", style="bold red")
     console.print("\nTry next:", style="bold")
-    bundle, job_id = result["bundle"], result["job"]
+    bundle, job_id, kept = result["bundle"], result["job"], result.get("people")
+    submit = f"GRIDLEDGER_API_KEY=$(cat {kept}/creator/api.key) gridledger submit YOUR.xml --server {result.get('server')} --out frames"
     for line in (
         f"gridledger verify {bundle}",
         f"gridledger explain {job_id} --bundle {bundle}",
         f"gridledger explain {parties[1].account} --bundle {bundle}",
-        'make demo ARGS="--frames 8 --size 640x360 --keep"',
+        submit if kept else 'make demo ARGS="--frames 8 --size 640x360 --keep"',
     ):
         console.print(f"  {line}", highlight=False)
 

@@ -1,0 +1,144 @@
+"""The main job, as people run it: real processes, a real chain, a real renderer; and what they can do with what it leaves."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+
+GRIDLEDGER = [sys.executable, "-m", "gridledger"]
+SMALL = ["--frames", "2", "--samples", "32", "--seed", "11"]
+RUN_S_MAX = 300
+
+
+def gridledger(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [*GRIDLEDGER, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=RUN_S_MAX, check=False, env={**os.environ, **environment})
+
+
+def ours() -> set[int]:
+    """The processes that a demo starts, wherever they are in the table."""
+    words = ("gridledger", "anvil", "mitsuba_child", "postgres")
+    return {each.pid for each in psutil.process_iter(["cmdline"]) if any(word in " ".join(each.info["cmdline"] or ()) for word in words)}
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, Any], Path]]:
+    """A demo that runs on after its end; when the tests are done with it, Ctrl-C ends it."""
+    out, before = tmp_path_factory.mktemp("demo"), ours()
+    command = [*GRIDLEDGER, "demo", "--json", "--keep", "--out", str(out), *SMALL]
+    with (out / "stderr").open("w") as errors:
+        demo = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True)
+        assert demo.stdout is not None
+        line = demo.stdout.readline()
+        assert line, (out / "stderr").read_text()
+        result: dict[str, Any] = json.loads(line)
+        yield result, out
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(60) == 130
+    shutil.rmtree(Path(result["people"]).parent, ignore_errors=True)
+    assert ours() <= before, "processes outlived the demo"
+
+
+def test_a_whole_network_runs_and_everybody_gets_what_he_is_due(kept: tuple[dict[str, Any], Path]) -> None:
+    result, out = kept
+
+    assert result["outcome"] == "completed"
+    assert result["tasks"] == 8
+    assert result["cheat"]["tasks_rejected"] > 0
+    assert result["cheat"]["paid"] == 0
+    assert result["cheat"]["slashed"] > 0
+    assert result["honest_convicted"] == []
+    assert result["killed"]["releases"]
+    assert all(release["to_fence"] == release["from_fence"] + 1 for release in result["killed"]["releases"])
+    assert result["trial_balance"] == 0
+    assert result["verify"]["exit"] == 0
+    assert {each["status"] for each in result["verify"]["checks"]} == {"passed"}
+    assert (out / "contact-sheet.png").read_bytes().startswith(b"\x89PNG")
+    assert (out / "animation.webp").read_bytes()[8:12] == b"WEBP"
+
+
+def test_the_money_table_adds_up_in_each_row_and_over_all(kept: tuple[dict[str, Any], Path]) -> None:
+    rows = kept[0]["parties"]
+    sums = {name: sum(row[name] for row in rows) for name in ("earned", "fee", "spent", "slashed", "paid_on_chain")}
+
+    for row in rows:
+        change = row["deposited"] + row["earned"] + row["fee"] - row["spent"] - row["slashed"] - row["paid_on_chain"]
+        assert change == row["held"], row["role"]
+    assert sums["earned"] + sums["fee"] == sums["spent"]
+    assert sums["slashed"] == 0
+    assert sums["paid_on_chain"] > 0
+
+
+def test_a_flipped_byte_in_the_bundle_is_found_where_it_is(kept: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
+    copy = tmp_path / "bundle"
+    shutil.copytree(kept[0]["bundle"], copy)
+    segment = min((copy / "log").iterdir())
+    text = bytearray(segment.read_bytes())
+    at = text.index(b'"type":"task.accepted.v1"') + 40
+    text[at] ^= 1
+    segment.write_bytes(text)
+
+    done = gridledger("verify", str(copy), "--rpc", kept[0]["rpc"], "--json")
+    findings = json.loads(done.stdout)["findings"]
+
+    assert done.returncode == 1
+    assert any(finding.get("file") == f"log/{segment.name}" for finding in findings)
+    assert any(finding["check"] == "records" for finding in findings)
+
+
+def test_without_the_chain_an_audit_is_incomplete_and_says_so(kept: tuple[dict[str, Any], Path]) -> None:
+    done = gridledger("verify", kept[0]["bundle"], "--json")
+
+    assert done.returncode == 2
+    assert {each["status"] for each in json.loads(done.stdout)["checks"]} == {"passed", "skipped"}
+
+
+def test_somebody_elses_scene_renders_through_submit(kept: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
+    from examples.marbles import make_scene
+
+    result, scene = kept[0], tmp_path / "scene"
+    make_scene.write(scene)
+    frame = next(scene.glob("*.xml"))
+    key = (Path(result["people"]) / "creator" / "api.key").read_text().strip()
+    options = ["--size", "160x90", "--samples", "16", "--yes", "--out", str(tmp_path / "frames"), "--json"]
+
+    done = gridledger("submit", str(frame), *options, GRIDLEDGER_SERVER=result["server"], GRIDLEDGER_API_KEY=key)
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["status"] == "completed"
+    assert (tmp_path / "frames" / "frame-000.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_scene_that_reaches_out_is_refused_and_nothing_changes(kept: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
+    scene = tmp_path / "evil.xml"
+    scene.write_text('<scene version="3.0.0"><shape type="../../evil"/></scene>')
+    result = kept[0]
+    key = (Path(result["people"]) / "creator" / "api.key").read_text().strip()
+    before = json.loads(gridledger("log", "head", "--json", GRIDLEDGER_SERVER=result["server"]).stdout)["size"]
+
+    done = gridledger("submit", str(scene), "--yes", GRIDLEDGER_SERVER=result["server"], GRIDLEDGER_API_KEY=key)
+    after = json.loads(gridledger("log", "head", "--json", GRIDLEDGER_SERVER=result["server"]).stdout)["size"]
+
+    assert done.returncode == 3
+    assert len(done.stderr.splitlines()) == 1
+    assert "../../evil" in done.stderr
+    assert after == before
+
+
+def test_the_same_seed_gives_the_same_picture_whoever_rendered_what(kept: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
+    done = gridledger("demo", "--json", "--out", str(tmp_path), *SMALL)
+    again = json.loads(done.stdout.splitlines()[-1])
+
+    assert done.returncode == 0, done.stderr
+    assert again["picture_sha256"] == kept[0]["picture_sha256"]
+    assert again["verify"]["exit"] == 0
