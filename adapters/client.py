@@ -21,10 +21,10 @@ import msgspec
 from msgspec import Raw, Struct
 
 from domain import body
-from domain.answers import Answer, Problem, Unanswered
 from domain.event import Event, Recorded
 from domain.ids import JobId, LogId, TaskId, WorkerId
 from domain.log import wire
+from domain.log.answers import Answer, Problem, Unanswered
 from domain.log.block import Broken
 from domain.market import bid, worker
 from domain.proof import proof, verdict

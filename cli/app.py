@@ -12,7 +12,7 @@ from typing import Annotated, Any, Protocol
 
 import typer
 
-from domain.answers import Problem, Unanswered
+from domain.log.answers import Problem, Unanswered
 
 BAD_INPUT = 3
 INTERRUPTED = 130

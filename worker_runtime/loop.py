@@ -9,9 +9,9 @@ from typing import Any
 
 import structlog
 
-from domain.answers import Answer, Problem, Unanswered
 from domain.event import Event, Recorded
 from domain.ids import WorkerId
+from domain.log.answers import Answer, Problem, Unanswered
 from domain.market import worker
 from worker_runtime import inputs, ports
 from worker_runtime.inputs import Action, Beat, GoOffline, GoOnline, Input

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from domain import body
-from domain.answers import Answer
 from domain.event import Event, Recorded
 from domain.ids import JobId, TaskId, WorkerId
+from domain.log.answers import Answer
 from domain.market import worker
 from domain.signing import Claim
 from domain.work import manifest as manifests

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import structlog
 
-from domain.answers import Problem, Unanswered
 from domain.ids import NO_JOB, JobId, TaskId, order
+from domain.log.answers import Problem, Unanswered
 from domain.work import job as jobs
 from domain.work import manifest as manifests
 from domain.work import tiles

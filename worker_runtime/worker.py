@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import structlog
 
-from domain.answers import Answer, Problem, Unanswered
 from domain.ids import TaskId
+from domain.log.answers import Answer, Problem, Unanswered
 from domain.market import bid as bids
 from domain.proof import bench, proof
 from domain.units import Units

@@ -10,9 +10,9 @@ import pytest
 from adapters import client, signer
 from adapters.client import Client
 from domain.accounts import USDC
-from domain.answers import Answer, Problem, Unanswered
 from domain.ids import AccountId, LogId, TaskId, WorkerId
 from domain.log import receipts, wire
+from domain.log.answers import Answer, Problem, Unanswered
 from domain.market import bid, worker
 from domain.signing import Claim, typed_data
 from domain.treasury import stake

@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from domain.answers import Answer, Problem, Unanswered
 from domain.ids import AuditId, order
+from domain.log.answers import Answer, Problem, Unanswered
 from domain.proof import bench, comparator, proof
 from domain.proof import verdict as verdicts
 from worker_runtime import config, ports
