@@ -77,7 +77,7 @@ PAGES = (
 )
 SINGLES = (
     Single("/v1/jobs/{id}", jobs.Job),
-    Single("/v1/tasks/{id:path}", tasks.Task, (Part("attempts", tasks.Attempt),)),
+    Single("/v1/tasks/{id:path}", tasks.Task, (Part("history", tasks.Attempt),)),
     Single("/v1/workers/{id}", workers.Worker, (Part("standings", workers.Standing),)),
     Single("/v1/payouts/{id}", payouts.Payout),
     Single("/v1/batches/{id}", payouts.Batch),

@@ -46,6 +46,7 @@ class House:
 
     def __init__(self, network: Network, app: FastAPI, follower: Follower, store: objects.Objects, log: MemoryLog) -> None:
         self.network, self.app, self.follower, self.store, self.log = network, app, follower, store, log
+        self.parts: Parts
         self.gate_code: str | None = None
         self.scene_fault: tuple[str, str] | None = None
         self.recover: Recover = signer.recover_typed
@@ -195,7 +196,7 @@ async def running(of: People, limits: Limits | None = None) -> AsyncIterator[Hou
         ready=lambda: sequencer.leading,
         limits=limits or Limits(read_wait_s=0.05, wait_s=2.0, keep_alive_s=0.2),
     )
-    house.app = create_app(parts)
+    house.parts, house.app = parts, create_app(parts)
     runs = follower.run(), sequencer.run(), runner.run(catalog.ALL, log, views, Head(LOG))
     tasks = [asyncio.ensure_future(run) for run in runs]
     try:

@@ -1,0 +1,213 @@
+"""Reads: every answer names its position, a page goes on where it ended, what is past never changes."""
+
+import asyncio
+import re
+
+import pytest
+
+from api.reads import pages
+from api.reads.pages import Pages
+from domain.log import wire
+from projections import catalog
+from projections.row import Unindexed, shape
+from tests.api.house import House, people, problem, running, secret_of, submitted
+
+CREATOR = secret_of(people().creator)
+
+
+async def walked(house: House, path: str) -> list[dict[str, object]]:
+    """All items, by following the links."""
+    found, target = list[dict[str, object]](), path
+    while True:
+        answer = await house.get("", target)
+        assert answer.status_code == 200, answer.text
+        found += answer.json()["items"]
+        link = re.fullmatch('<(.+)>; rel="next"', answer.headers.get("link", ""))
+        if link is None:
+            assert answer.json()["next"] is None
+            return found
+        target = link[1]
+
+
+async def settled(house: House) -> int:
+    """Until every view stands at the head."""
+    for projection in catalog.ALL:
+        await house.parts.views.reached(projection.rows[0], house.follower.head.size, 2)
+    return house.follower.head.size
+
+
+async def test_a_page_goes_on_where_the_one_before_ended() -> None:
+    async with running(people()) as house:
+        await settled(house)
+        for order in ("asc", "desc"):
+            small = await walked(house, f"/v1/journal?limit=7&order={order}")
+            large = await walked(house, f"/v1/journal?limit=200&order={order}")
+            assert len(large) > 20
+            assert small == large
+
+
+async def test_a_page_that_went_on_is_not_moved_by_what_comes_meanwhile() -> None:
+    async with running(people()) as house:
+        await settled(house)
+        first = (await house.get("", "/v1/events", params={"limit": 5, "order": "desc"})).json()
+        await submitted(house)
+        await settled(house)
+        second = (await house.get("", "/v1/events", params={"limit": 5, "order": "desc", "cursor": first["next"]})).json()
+        positions = [each["pos"] for each in first["events"] + second["events"]]
+
+        assert positions == list(range(positions[0], positions[0] - 10, -1))
+
+
+async def test_a_cursor_of_another_question_is_refused() -> None:
+    async with running(people()) as house:
+        await settled(house)
+        cursor = (await house.get("", "/v1/journal", params={"limit": 5})).json()["next"]
+        forged = ["", "x", "e30", "WzEsMl0", cursor[:-2], cursor + "AA", "\u00e9"]
+        answers = [await house.get("", "/v1/journal", params={"cursor": each}) for each in forged]
+        answers.append(await house.get("", "/v1/journal", params={"cursor": cursor, "order": "asc"}))
+        answers.append(await house.get("", "/v1/workers", params={"cursor": cursor}))
+
+        assert {problem(each) for each in answers} == {(400, "bad_cursor")}
+
+
+async def test_what_is_not_reached_yet_is_202_and_comes() -> None:
+    async with running(people()) as house:
+        head = await settled(house)
+        late = await house.get("", "/v1/workers", params={"min_pos": head + 1_000})
+        waits = asyncio.create_task(house.get("", "/v1/workers", params={"min_pos": head + 1}))
+        answer = await house.post(CREATOR, "/v1/me/account", {"roles_added": ["checker"]})
+        assert answer.json()["position"] == head + 1
+
+        assert (late.status_code, late.json()["code"], late.json()["min_pos"]) == (202, "not_reached", head + 1_000)
+        assert late.headers["retry-after"] == "1"
+        assert (await waits).json()["as_of"] > head
+
+
+async def test_whoever_was_answered_at_a_position_can_read_at_it() -> None:
+    async with running(people()) as house:
+        job = await submitted(house)
+        found = await house.get("", f"/v1/jobs/{job}", params={"min_pos": house.follower.head.size})
+
+        assert (found.json()["status"], found.json()["width"], found.json()["engine"]) == ("quoted", 16, "mitsuba")
+
+
+async def test_the_past_stands_still() -> None:
+    async with running(people()) as house:
+        head = await settled(house)
+        before = await house.get("", "/v1/jobs", params={"as_of": head})
+        workers = await house.get("", "/v1/workers", params={"as_of": 30})
+        await submitted(house)
+        await settled(house)
+        after = await house.get("", "/v1/jobs", params={"as_of": head})
+        to_come = await house.get("", "/v1/jobs", params={"as_of": head + 1_000})
+
+        assert before.content == after.content == b'{"as_of":%d,"items":[],"next":null}' % head
+        assert 0 < len(workers.json()["items"]) < len(people().workers)
+        assert "immutable" in after.headers["cache-control"]
+        assert (problem(to_come), to_come.json()["field"]) == ((422, "invalid"), "as_of")
+
+
+async def test_who_has_it_already_is_told_so_until_it_changes() -> None:
+    async with running(people()) as house:
+        job = await submitted(house)
+        path, params = f"/v1/jobs/{job}", {"min_pos": house.follower.head.size}
+        first = await house.get("", path, params=params)
+        same = await house.get("", path, headers={"If-None-Match": first.headers["etag"]})
+        opened = await house.post(CREATOR, f"{path}/open")
+        params = {"min_pos": opened.json()["position"]}
+        changed = await house.get("", path, params=params, headers={"If-None-Match": first.headers["etag"]})
+
+        assert (same.status_code, same.content, changed.status_code) == (304, b"", 200)
+
+
+async def test_a_stream_is_read_byte_for_byte_and_a_task_without_events_is_there() -> None:
+    async with running(people()) as house:
+        job = await submitted(house)
+        opened = await house.post(CREATOR, f"/v1/jobs/{job}/open")
+        await house.follower.reached(opened.json()["position"] + 1, 1)
+        await settled(house)
+        worker = people().workers["fast"]
+        lines = [wire.encode(each) for each in people().network.events if each.stream == worker]
+        waiting = next(id for id, task in house.world.tasks.items() if task.status == "ready")
+        found = await house.get("", f"/v1/streams/{worker}", params={"limit": 200})
+        never = await house.get("", "/v1/streams/worker-99999")
+
+        assert found.content == b'{"as_of":%d,"events":[%b],"next":null}' % (house.follower.head.size, b",".join(lines))
+        assert (await house.get("", f"/v1/streams/{waiting}")).json()["events"] == []
+        assert problem(never) == (404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("path", "params", "code"),
+    [
+        ("/v1/jobs", {"limit": "0"}, "invalid"),
+        ("/v1/jobs", {"limit": "201"}, "invalid"),
+        ("/v1/jobs", {"limit": "1e2"}, "invalid"),
+        ("/v1/jobs", {"order": "up"}, "invalid"),
+        ("/v1/jobs", {"min_pos": "-1"}, "invalid"),
+        ("/v1/jobs", {"as_of": "9" * 40}, "invalid"),
+        ("/v1/jobs", {"status": "\x00"}, "invalid"),
+        ("/v1/jobs", {"drop": "table"}, "invalid"),
+        ("/v1/jobs", [("limit", "1"), ("limit", "2")], "invalid"),
+        ("/v1/jobs", {"status": "open", "creator": "account-10"}, "invalid"),
+        ("/v1/jobs/job-1'--", {}, "not_found"),
+        ("/v1/jobs/job-99999", {}, "not_found"),
+        ("/v1/accounts/%00/balance", {}, "invalid"),
+        ("/v1/live", {"after": "last"}, "invalid"),
+        ("/v1/proof/0", {}, "not_found"),
+        ("/v1/proof/1", {"size": "999999"}, "not_found"),
+        ("/v1/proof/1x", {}, "invalid"),
+        ("/v1/consistency", {}, "invalid"),
+        ("/v1/log", {"after": "x"}, "invalid"),
+        ("/v1/events/0", {}, "not_found"),
+        ("/v1/evidence/" + "0" * 64, {}, "not_found"),
+    ],
+)
+async def test_a_question_that_cannot_be_understood_is_refused(path: str, params: dict[str, str], code: str) -> None:
+    async with running(people()) as house:
+        assert problem(await house.get("", path, params=params))[1] == code
+
+
+async def test_every_page_and_every_thing_can_be_read() -> None:
+    async with running(people()) as house:
+        await submitted(house)
+        await settled(house)
+        paths = [each.path.replace("{id}", people().creator) for each in pages.PAGES]
+        answers = {path: await house.get("", path) for path in (*paths, "/v1/overview", "/v1/market")}
+        items = {path: answers[path].json()["items"] for path in paths}
+
+        assert {path: answer.status_code for path, answer in answers.items()} == dict.fromkeys(answers, 200)
+        empty = {path for path, found in items.items() if not found}
+        assert empty == {"/v1/payouts", "/v1/batches", "/v1/checkpoints", "/v1/reconciliations"}
+        for it in pages.SINGLES:
+            path = it.path.partition("/{")[0]
+            for row in items[path][:3]:
+                found = await house.get("", f"{path}/{row[it.kind.__struct_fields__[0]]}")
+                assert {name: found.json()[name] for name in row} == row
+
+
+def test_every_filter_has_an_index_alone_or_with_another() -> None:
+    for each in pages.PAGES:
+        fixed = [name for name, _ in each.fixed]
+        for name in each.filters:
+            ways = [[*fixed, name], *([*fixed, with_, name] for with_ in ("job", "checker"))]
+            assert any(can(each, way) for way in ways), (each.path, name)
+
+
+def can(each: Pages, where: list[str]) -> bool:
+    try:
+        return bool(shape(each.kind).sorted_by(where, each.by))
+    except Unindexed:
+        return False
+
+
+async def test_one_sees_what_ones_next_signed_command_needs() -> None:
+    async with running(people()) as house:
+        worker = people().workers["fast"]
+        it = house.world.workers[worker].owner
+        me = (await house.get(secret_of(it), "/v1/me")).json()
+
+        assert (me["account"], me["payouts"], me["stakes"], me["chain_id"]) == (it, 0, 1, 31337)
+        assert me["workers"] == [{"worker": worker, "bids": 1}]
+        assert me["balances"] == {f"usdc:2110.available.{it}": "-5000000", f"usdc:2310.stake.{it}": "-5000000"}
+        assert problem(await house.get("", "/v1/me")) == (401, "api_key_missing")
