@@ -33,7 +33,7 @@ async def test_trouble_that_passes_is_outlived_and_told_once() -> None:
     silent = [ChainSilent("timeout")] * 3
     passing = (*silent, loop.Waits("no"), ChainRefused("no"), Busy(), OutcomeUnknown(), TimeoutError(), TooEarly(what="it", due_us=1))
     with capture_logs() as lines:
-        await loop.run("watch", failing(*passing, then=loop.Halted("enough")), 0)
+        await loop.run(Rig().desk("watch"), failing(*passing, then=loop.Halted("enough")), 0)
     told = [(line["event"], line.get("why", "").partition(":")[0]) for line in lines]
     waits = ["ChainSilent", "Waits", "ChainRefused", "Busy", "OutcomeUnknown", "TimeoutError", "TooEarly"]
     assert told == [*(("waits", why) for why in waits), ("goes on", ""), ("halted", "enough")]
@@ -41,7 +41,23 @@ async def test_trouble_that_passes_is_outlived_and_told_once() -> None:
 
 async def test_what_nobody_foresaw_ends_the_loop_loudly() -> None:
     with pytest.raises(ZeroDivisionError):
-        await loop.run("watch", failing(then=ZeroDivisionError()), 0)
+        await loop.run(Rig().desk("watch"), failing(then=ZeroDivisionError()), 0)
+
+
+async def test_a_daemon_looks_only_when_this_process_has_read_all_that_was_decided() -> None:
+    rig, waited = Rig(), list[int]()
+
+    class Late(Rig):
+        async def reached(self, position: int, timeout_s: float) -> None:
+            waited.append(position)
+
+    async def step() -> None:
+        raise loop.Halted(str(waited))
+
+    size = rig.head.size
+    with capture_logs() as lines:
+        await loop.run(Late(net=rig.net).desk("watch"), step, 0)
+    assert [line["why"] for line in lines] == [f"[{size}]"]
 
 
 async def test_a_role_that_nobody_has_halts() -> None:

@@ -72,7 +72,7 @@ class Anchorer:
         self._open, self._not_before_us = True, 0
 
     async def run(self) -> None:
-        await loop.run("anchorer", self.step, EVERY_S)
+        await loop.run(self._desk, self.step, EVERY_S)
 
     async def step(self) -> None:
         """Reports, sends or makes an anchor, if there is one to. Raises what the chain and the ledger raise."""

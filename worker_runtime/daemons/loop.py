@@ -6,14 +6,14 @@ was done already does nothing. So it may be stopped anywhere, and a step that fa
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterator
 from typing import Protocol
 
 import structlog
 
 from domain.body import Body
 from domain.errors import Refused
-from domain.event import Event, Recorded
+from domain.event import Event, Origin, Recorded
 from domain.ids import AccountId
 from domain.log.log import Busy, OutcomeUnknown, Unreachable
 from domain.log.merkle import Head
@@ -80,6 +80,17 @@ class Desk:
             log.info("done", agent=self.role, command=subject, position=receipt.position)
         return receipt
 
+    async def catch_up(self) -> None:
+        """Wait until this process has read all that the ledger has decided: what is asked for on an older world may be asked wrongly."""
+        await self.ask("where", Nothing())
+
+
+class Nothing(Body):
+    """Asks for nothing: the receipt says where the log ends."""
+
+    def decide(self, world: World, origin: Origin) -> Iterator[Event]:
+        yield from ()
+
 
 def account_of(world: World, role: str) -> AccountId:
     """The first account of this role: daemons' were opened in the first block. Raises `Halted` if there is none."""
@@ -97,12 +108,17 @@ PASSING = (Waits, ChainSilent, ChainRefused, Refused, Busy, OutcomeUnknown, Unre
 """What a daemon outlives: the next step sees what became of it."""
 
 
-async def run(role: str, step: Callable[[], Awaitable[None]], every_s: float) -> None:
-    """Takes steps until cancelled. Trouble that passes is logged when it begins and when it ends; a daemon that halted returns."""
-    trouble = ""
+async def run(desk: Desk, step: Callable[[], Awaitable[None]], every_s: float) -> None:
+    """Takes steps until cancelled, the first when this process has caught up with the ledger, and so after trouble. Trouble that
+    passes is logged when it begins and when it ends; a daemon that halted returns."""
+    trouble, role, behind = "", desk.role, True
     while True:
         try:
+            if behind:
+                await desk.catch_up()
+            behind = True
             await step()
+            behind = False
             if trouble:
                 log.info("goes on", agent=role, after=trouble)
             trouble = ""

@@ -56,7 +56,7 @@ class Payer:
         self._suspected: tuple[int, int] | None = None
 
     async def run(self) -> None:
-        await loop.run("payer", self.step, EVERY_S)
+        await loop.run(self._desk, self.step, EVERY_S)
 
     async def step(self) -> None:
         """Sends what is signed and not mined, or signs what is due. Raises `Halted`, and what the chain and the ledger raise."""

@@ -34,7 +34,7 @@ class Presence:
         self._listened_us = 0
 
     async def run(self) -> None:
-        await loop.run("presence", self.step, EVERY_S)
+        await loop.run(self._desk, self.step, EVERY_S)
 
     def seen(self, id: WorkerId, session: str) -> None:
         """The worker's agent is alive. One that the ledger does not have online in this session is not: it must come online first."""

@@ -33,7 +33,7 @@ class Watch:
         self._reconciled = -1
 
     async def run(self) -> None:
-        await loop.run("watch", self.step, EVERY_S)
+        await loop.run(self._desk, self.step, EVERY_S)
 
     async def step(self) -> None:
         """One look at the chain, and all that follows from it. Raises what the chain and the ledger raise; to be repeated then."""
