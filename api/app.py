@@ -26,7 +26,7 @@ def create_app(parts: Parts) -> FastAPI:
     app = FastAPI(title="Gridledger", version="1", docs_url=None, redoc_url=None, redirect_slashes=False)
     reach, deliveries = Reach(parts.reader, parts.limits.wait_s), Deliveries(parts.limits.account_bytes_max)
     authenticate, feeds = keys.authenticator(parts, reach), live.Live(parts)
-    past = Past(parts, parts.projections)
+    past = Past(parts, reach)
     numbers, requests = metrics.router(parts, feeds)
     routers = (
         uploads.router(parts, reach, authenticate, deliveries),

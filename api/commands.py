@@ -164,7 +164,6 @@ def name(kind: type[Body]) -> str:
 def router(parts: Parts, reach: Reach, authenticate: Authenticate, checked: checks.Checks) -> APIRouter:
     routes, commands = APIRouter(), Commands(parts, reach, authenticate, checked)
     for route in ROUTES:
-        routes.add_api_route(
-            route.path, commands.endpoint(route), methods=["POST"], operation_id=name(route.kind), summary=route.kind.__doc__
-        )
+        post, text = commands.endpoint(route), (route.kind.__doc__ or "").strip()
+        routes.add_api_route(route.path, post, methods=["POST"], operation_id=name(route.kind), description=text)
     return routes

@@ -13,6 +13,11 @@ class Reach:
         """A caller is about to learn that the log has this position."""
         self._told = max(self._told, position)
 
+    @property
+    def told(self) -> int:
+        """The last position that a caller was told of."""
+        return self._told
+
     async def settle(self) -> None:
         """Returns when the reader has what was told, or has had its time. To be called before something is said not to be there."""
         if self._reader.head.size < self._told:

@@ -69,7 +69,7 @@ PAGES = (
     Pages("/v1/assets", house.Asset, descending=False),
     Pages("/v1/accounts", accounts.Account, ("kind",)),
     Pages("/v1/accounts/{id}/balance", balances.Balance, (), descending=False, fixed=(("owner", "{id}"),)),
-    Pages("/v1/accounts/{id}/statement", journal.StatementLine, ("account",), "", fixed=(("owner", "{id}"),)),
+    Pages("/v1/accounts/{id}/statement", journal.StatementLine, fixed=(("owner", "{id}"),)),
     Pages("/v1/journal", journal.JournalLine, ("account", "stream", "event")),
     Pages("/v1/balances", balances.Balance, ("owner", "asset", "code"), descending=False),
     Pages("/v1/trial-balance", balances.TrialLine, ("asset",), descending=False),
@@ -142,7 +142,11 @@ async def belonging(views: Views, kind: type[Row], id: str, to: type[Row]) -> li
 def router(past: Past) -> APIRouter:
     routes = APIRouter()
     for pages in PAGES:
-        routes.add_api_route(pages.path, page(pages, past), methods=["GET"], operation_id=f"pages.{pages.path[4:]}")
+        id, what = f"pages.{pages.path[4:]}", pages.path.rpartition("/")[2].replace("-", " ")
+        text = f"{what.capitalize()}, a page at a time"
+        routes.add_api_route(pages.path, page(pages, past), methods=["GET"], operation_id=id, description=text)
     for one in SINGLES:
-        routes.add_api_route(one.path, single(one, past), methods=["GET"], operation_id=f"singles.{one.kind.table}")
+        id, what = f"singles.{one.kind.table}", " and ".join(part.name for part in one.parts)
+        text = f"One {one.kind.table}" + (f" with its {what}" if what else "")
+        routes.add_api_route(one.path, single(one, past), methods=["GET"], operation_id=id, description=text)
     return routes

@@ -5,13 +5,13 @@ What is past never changes: a view as of a position is folded from the log, a fe
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
 from typing import TypeVar
 
 from fastapi import Request, Response
 
 from api.parts import Parts
 from api.problems import Invalid, problem
+from api.reach import Reach
 from api.reads.query import Query
 from domain.log import wire
 from domain.log.merkle import Head
@@ -20,6 +20,7 @@ from projections.row import Projection, Row
 from projections.views import Views
 
 PAST_MAX = 8
+TOLD_WAIT_S = 0.25
 T = TypeVar("T", bound=Row)
 
 
@@ -34,27 +35,31 @@ class NotReached(Exception):
 class Past:
     """Views as they stood."""
 
-    def __init__(self, parts: Parts, projections: Sequence[Projection]) -> None:
-        self._parts = parts
-        self._of = {kind: projection for projection in projections for kind in projection.rows}
+    def __init__(self, parts: Parts, reach: Reach) -> None:
+        self._parts, self._reach = parts, reach
+        self._of = {kind: projection for projection in parts.projections for kind in projection.rows}
         self._kept: OrderedDict[tuple[str, int], Views] = OrderedDict()
         self._folding = asyncio.Lock()
 
     async def at(self, kind: type[Row], query: Query) -> Views:
         """The views to read the kind from. Raises `NotReached`, and `Invalid` for a position that is to come."""
         if query.as_of is None:
-            await self._reach(kind, query.min_pos)
+            await self._settle(kind, query.min_pos)
             views: Views = self._parts.views
             return views
         if query.as_of > self._parts.reader.head.size:
             raise Invalid(field="as_of", pointer="", reason="the log is not there yet")
         return await self._fold(self._of[kind], query.as_of)
 
-    async def _reach(self, kind: type[Row], min_pos: int) -> None:
+    async def _settle(self, kind: type[Row], min_pos: int) -> None:
+        """What a caller asks for must be there; what this process told somebody should be, so it is waited for a moment."""
+        views, told = self._parts.views, self._reach.told
         if min_pos:
-            stands = await self._parts.views.reached(kind, min_pos, self._parts.limits.read_wait_s)
+            stands = await views.reached(kind, min_pos, self._parts.limits.read_wait_s)
             if stands < min_pos:
                 raise NotReached(stands, min_pos)
+        elif told:
+            await views.reached(kind, told, TOLD_WAIT_S)
 
     async def _fold(self, projection: Projection, position: int) -> Views:
         key = projection.name, position
