@@ -3,7 +3,7 @@
 import asyncio
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -23,7 +23,7 @@ from worker_runtime.gpu import agent
 from worker_runtime.gpu.agent import Commit, Duty, End, Forget, Kill, Lease, Render, Report, Upload
 from worker_runtime.gpu.cheat import Cheat
 from worker_runtime.inputs import Action
-from worker_runtime.loop import Loop, leave_on_signals
+from worker_runtime.loop import Loop, leave_on_signals, now_us
 from worker_runtime.studio import Cache, Studio, Unrendered
 
 NO_DEVICE = "CPU only"
@@ -166,16 +166,19 @@ async def run_worker(
     workshop: ports.Workshop,
     probe: ports.Probe,
     cheat: Cheat | None = None,
+    *,
+    clock: ports.Clock = now_us,
+    hear: Callable[[Loop], None] = leave_on_signals,
 ) -> str:
-    """Runs a worker until it is told to leave; returns why it stopped. Raises `loop.Failed`."""
+    """Runs a worker until it is told to leave; returns why it stopped. `hear` arranges for it to be told. Raises `loop.Failed`."""
     pace = cheat or Duty(settings.duty)
     machine = agent.Agent(settings.worker, secrets.token_hex(8), settings.slots, pace)
-    loop = Loop(machine, settings.worker, server)
+    loop = Loop(machine, settings.worker, server, clock)
     studio = Studio(server, workshop, Cache(Path(settings.folder, "scenes")), settings.owns)
     hands = Worker(settings, server, sign, studio, loop)
     hands.cheat = cheat
     studio.prepare()
-    leave_on_signals(loop)
+    hear(loop)
     found = await asyncio.to_thread(probe)
     hands.device = named(found[0].model) if found else NO_DEVICE
     logger.info("starting", agent=settings.worker, cls=settings.cls, device=hands.device, sandbox=workshop.isolated, duty=settings.duty)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import secrets
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from worker_runtime.checker import agent
 from worker_runtime.checker.agent import Check, Compare, File, Forget, Found, Keep, Kill, Render, Reveal, Seal
 from worker_runtime.errands import Errands
 from worker_runtime.inputs import Action
-from worker_runtime.loop import Loop, leave_on_signals
+from worker_runtime.loop import Loop, leave_on_signals, now_us
 from worker_runtime.studio import Cache, Studio, Unrendered
 
 COMPARATOR = "psnr-1"
@@ -162,15 +163,23 @@ class Checker:
         )
 
 
-async def run_checker(settings: config.Config, server: ports.Server, sign: ports.Signer, workshop: ports.Workshop) -> str:
-    """Runs a checker until it is told to leave; returns why it stopped. Raises `loop.Failed`."""
+async def run_checker(
+    settings: config.Config,
+    server: ports.Server,
+    sign: ports.Signer,
+    workshop: ports.Workshop,
+    *,
+    clock: ports.Clock = now_us,
+    hear: Callable[[Loop], None] = leave_on_signals,
+) -> str:
+    """Runs a checker until it is told to leave; returns why it stopped. `hear` arranges for it to be told. Raises `loop.Failed`."""
     machine = agent.Agent(settings.worker, secrets.token_hex(8), settings.slots)
-    loop = Loop(machine, settings.worker, server)
+    loop = Loop(machine, settings.worker, server, clock)
     folder = Path(settings.folder)
     studio, notes = Studio(server, workshop, Cache(folder / "scenes"), settings.owns), Notes(folder / "verdicts")
     hands = Checker(settings, server, sign, studio, loop, notes)
     studio.prepare()
-    leave_on_signals(loop)
+    hear(loop)
     for audit, found in notes.all().items():
         loop.tell(agent.Remembered(audit, found))
     logger.info("starting", agent=settings.worker, cls=settings.cls, sandbox=workshop.isolated)
