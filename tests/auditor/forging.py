@@ -54,7 +54,7 @@ def facts(of: Network) -> Facts:
             case _:
                 pass
     blocks = tuple(Block(n, block_hash(n), n + delay_s) for n in sorted(heights))
-    return Facts(network.CHAIN_ID, max(heights), blocks, tuple(logs), tuple(balances), tuple(gas))
+    return Facts(network.CHAIN_ID, max(heights, default=0), blocks, tuple(logs), tuple(balances), tuple(gas))
 
 
 def bundle(out: Path, of: Network | None = None, records: list[bytes] | None = None, chain: Facts | None = None) -> Path:
