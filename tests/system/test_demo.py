@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -25,28 +26,36 @@ def gridledger(*arguments: str, **environment: str) -> subprocess.CompletedProce
     return subprocess.run(command, capture_output=True, text=True, timeout=RUN_S_MAX, check=False, env={**os.environ, **environment})
 
 
-def ours() -> set[int]:
-    """The processes that a demo starts, wherever they are in the table."""
-    words = ("gridledger", "anvil", "mitsuba_child", "postgres")
-    return {each.pid for each in psutil.process_iter(["cmdline"]) if any(word in " ".join(each.info["cmdline"] or ()) for word in words)}
+def left_behind(mark: str, directory: str) -> list[str]:
+    """Processes that carry the demo's mark in their environment, or its directory in their command line."""
+    found = []
+    for each in psutil.process_iter(["cmdline", "environ"]):
+        words = " ".join(each.info["cmdline"] or ())
+        if directory in words or (each.info["environ"] or {}).get("GRIDLEDGER_MARK") == mark:
+            found.append(words)
+    return found
 
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, Any], Path]]:
     """A demo that runs on after its end; when the tests are done with it, Ctrl-C ends it."""
-    out, before = tmp_path_factory.mktemp("demo"), ours()
+    out, mark = tmp_path_factory.mktemp("demo"), secrets.token_hex(8)
     command = [*GRIDLEDGER, "demo", "--json", "--keep", "--out", str(out), *SMALL]
     with (out / "stderr").open("w") as errors:
-        demo = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True)
+        environment = {**os.environ, "GRIDLEDGER_MARK": mark}
+        demo = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True, env=environment)
         assert demo.stdout is not None
         line = demo.stdout.readline()
         assert line, (out / "stderr").read_text()
         result: dict[str, Any] = json.loads(line)
+        assert left_behind(mark, str(Path(result["people"]).parent)), "a check that sees nothing shows nothing"
         yield result, out
         demo.send_signal(signal.SIGINT)
         assert demo.wait(60) == 130
-    shutil.rmtree(Path(result["people"]).parent, ignore_errors=True)
-    assert ours() <= before, "processes outlived the demo"
+        demo.stdout.close()
+    directory = Path(result["people"]).parent
+    assert left_behind(mark, str(directory)) == []
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def test_a_whole_network_runs_and_everybody_gets_what_he_is_due(kept: tuple[dict[str, Any], Path]) -> None:
@@ -82,9 +91,10 @@ def test_the_money_table_adds_up_in_each_row_and_over_all(kept: tuple[dict[str, 
 def test_a_flipped_byte_in_the_bundle_is_found_where_it_is(kept: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
     copy = tmp_path / "bundle"
     shutil.copytree(kept[0]["bundle"], copy)
-    segment = min((copy / "log").iterdir())
+    mark = b'"type":"task.accepted.v1"'
+    segment = next(file for file in sorted((copy / "log").iterdir()) if mark in file.read_bytes())
     text = bytearray(segment.read_bytes())
-    at = text.index(b'"type":"task.accepted.v1"') + 40
+    at = text.index(mark) + 40
     text[at] ^= 1
     segment.write_bytes(text)
 
