@@ -6,14 +6,15 @@ to catch up with, and single blocks when there is not.
 """
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
 
 from msgspec import Struct
 
+from domain.event import Event, Recorded
 from domain.log import wire
-from domain.log.block import Block, Void, accept
+from domain.log.block import Void, accept
 from domain.log.log import Log
 from domain.log.merkle import Head
 from projections.memory import MemoryViews
@@ -21,7 +22,8 @@ from projections.row import Batch, Projection
 from projections.views import Move, Store, Swapped
 
 EVENTS_PER_BATCH_MAX = 5_000
-RECORDS_AHEAD_MAX = 16
+AHEAD_BYTES_MAX = 8_000_000
+"""Of records that were read and not folded; and one more, however large."""
 
 
 class Pending(Struct):
@@ -32,14 +34,14 @@ class Pending(Struct):
     after: Head
     batch: Batch
 
-    def take(self, head: Head, block: Block) -> None:
+    def take(self, events: Sequence[Recorded[Event]], after: Head) -> None:
         """The projection may be ahead of others that are read with it; then the block is in it already."""
-        if self.after.size != head.size:
+        if self.after.size >= after.size:
             return
-        for event in wire.events(block):
+        for event in events:
             for change in self.projection.fold(event):
                 self.batch.add(change)
-        self.after = block.after
+        self.after = after
 
     def move(self) -> Move:
         move = Move(self.projection, self.batch, self.before, self.after)
@@ -67,17 +69,15 @@ async def _run(
     pending = [Pending(each, head, head, Batch()) for each in projections for head in [await store.head(each) or start]]
     head = min((each.after for each in pending), key=lambda each: each.size)
     async with ahead(log, head.size, follow=follow) as records:
-        while (until is None or head.size < until) and (came := await records.some()):
-            began = head.size
-            for record in came:
-                head = take(record, head, pending, void)
-                await asyncio.sleep(0)
-                if head.size == until:
-                    break
-                if head.size - began >= EVENTS_PER_BATCH_MAX:
-                    await write(store, pending)
-                    began = head.size
-            await write(store, pending)
+        written = head.size
+        while (until is None or head.size < until) and (record := await records.next()):
+            head = take(record, head, pending, void)
+            # Others have their turn, the reader among them: it may have brought more.
+            await asyncio.sleep(0)
+            if not records or head.size - written >= EVENTS_PER_BATCH_MAX:
+                await write(store, pending)
+                written = head.size
+        await write(store, pending)
     return void
 
 
@@ -88,8 +88,9 @@ def take(record: bytes, head: Head, pending: Sequence[Pending], void: Counter[st
     except Void as reason:
         void[reason.why] += 1
         return head
+    events = wire.events(block)
     for each in pending:
-        each.take(head, block)
+        each.take(events, block.after)
     return block.after
 
 
@@ -99,31 +100,45 @@ async def write(store: Store, pending: Sequence[Pending]) -> None:
 
 
 class Ahead:
-    """Records that are read while others are being written; a few at most."""
+    """Records that are read while others are folded and written. True while there are any."""
 
     def __init__(self) -> None:
-        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(RECORDS_AHEAD_MAX)
-        self._failure: BaseException | None = None
+        self._records: deque[bytes] = deque()
+        self._bytes = 0
+        self._ended = False
+        self._failure: Exception | None = None
+        self._changed = asyncio.Condition()
+
+    def __bool__(self) -> bool:
+        return bool(self._records)
 
     async def read(self, log: Log, after: int, *, follow: bool) -> None:
         try:
             async with aclosing(log.read(after, follow=follow)) as records:
                 async for record in records:
-                    await self._queue.put(record)
+                    async with self._changed:
+                        await self._changed.wait_for(lambda: self._bytes < AHEAD_BYTES_MAX)
+                        self._records.append(record)
+                        self._bytes += len(record)
+                        self._changed.notify_all()
         except Exception as failure:
             self._failure = failure
-        await self._queue.put(None)
+        async with self._changed:
+            self._ended = True
+            self._changed.notify_all()
 
-    async def some(self) -> list[bytes]:
-        """All that is there, but at least one; empty at the log's end."""
-        came = [await self._queue.get()]
-        while not self._queue.empty() and came[-1] is not None:
-            came.append(self._queue.get_nowait())
-        if came[-1] is None and len(came) > 1:
-            self._queue.put_nowait(None)
-        elif came[-1] is None and self._failure:
-            raise self._failure
-        return [record for record in came if record is not None]
+    async def next(self) -> bytes | None:
+        """None at the log's end. Raises what reading raised, after what was read before."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._records or self._ended)
+            if not self._records:
+                if self._failure:
+                    raise self._failure
+                return None
+            record = self._records.popleft()
+            self._bytes -= len(record)
+            self._changed.notify_all()
+            return record
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import msgspec
-from psycopg import AsyncConnection, sql
+from psycopg import AsyncConnection, AsyncCursor, sql
 from psycopg.errors import InvalidSchemaName, UndefinedTable
 from psycopg_pool import AsyncConnectionPool
 
@@ -176,17 +176,19 @@ async def write(db: Session, generations: Mapping[str, Generation], moves: Seque
     """Within a transaction. Raises `Behind` or `Swapped`."""
     async with db.pipeline():
         moved = [await move_head(db, generations[move.projection.name], move) for move in moves]
-        for move in moves:
-            await write_rows(db, generations[move.projection.name], move)
-        await db.execute(b"SELECT pg_notify('projection', '')")
     for cursor, move in zip(moved, moves, strict=True):
         if cursor.rowcount != 1:
             generation = generations[move.projection.name]
             still = await (await db.execute(STILL, (generation.id, generation.live))).fetchone()
             raise Behind(move.projection.name) if still else Swapped(move.projection.name)
+    # From here on nobody can drop these generations: their rows in `projection` are ours until the transaction ends.
+    async with db.pipeline():
+        for move in moves:
+            await write_rows(db, generations[move.projection.name], move)
+        await db.execute(b"SELECT pg_notify('projection', '')")
 
 
-async def move_head(db: Session, generation: Generation, move: Move) -> Any:
+async def move_head(db: Session, generation: Generation, move: Move) -> AsyncCursor[tuple[Any, ...]]:
     after = msgspec.msgpack.encode(move.after)
     return await db.execute(MOVE, (move.after.size, after, generation.id, move.before.size, generation.live))
 

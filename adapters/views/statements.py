@@ -87,7 +87,7 @@ def rank(kind: type[Row], name: str) -> sql.Composed:
 def upsert(schema: str, kind: type[Row]) -> bytes:
     """Takes one array for each column."""
     its = shape(kind)
-    arrays = [sql.SQL("%s::text[]::jsonb[]" if sql_type(each) == "jsonb" else f"%s::{sql_type(each)}[]") for each in its.columns]
+    arrays = [sql.SQL("%b::text[]::jsonb[]" if sql_type(each) == "jsonb" else f"%b::{sql_type(each)}[]") for each in its.columns]
     take = [sql.SQL("{0} = " + TAKE[rule]).format(sql.Identifier(name)) for name, rule in its.rest]
     statement = sql.SQL("INSERT INTO {} AS t ({}) SELECT * FROM unnest({}) ON CONFLICT ({}) DO {}").format(
         sql.Identifier(schema, its.table),

@@ -149,7 +149,7 @@ async def test_a_log_that_cannot_be_read_ends_the_run() -> None:
         await runner.run((Events(),), Dark(RECORDS), MemoryViews(Events()), START, follow=False)
 
 
-async def test_what_is_read_ahead_is_bounded() -> None:
+async def test_what_is_read_ahead_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     class Eager(Written):
         given = 0
 
@@ -158,11 +158,13 @@ async def test_what_is_read_ahead_is_bounded() -> None:
                 self.given += 1
                 yield record
 
+    monkeypatch.setattr(runner, "AHEAD_BYTES_MAX", len(RECORDS[0]) + len(RECORDS[1]))
     log = Eager(RECORDS)
     async with runner.ahead(log, 0, follow=False) as records:
         await asyncio.sleep(0.05)
         waiting = log.given
-        first = await records.some()
+        came = [await records.next() for _ in RECORDS]
+        assert await records.next() is None
 
-    assert waiting == runner.RECORDS_AHEAD_MAX + 1
-    assert first == RECORDS[: runner.RECORDS_AHEAD_MAX]
+    assert waiting == 3
+    assert came == RECORDS
