@@ -19,6 +19,9 @@ from worker_runtime.inputs import Action, Beat, GoOffline, GoOnline, Input
 Seen = Callable[[Recorded[Event]], Input | None]
 Perform = Callable[[Action], Awaitable[Answer | None]]
 
+GOOD_BYE_S_MAX = 2.0
+"""Who leaves does not wait long for a server that may be gone, too."""
+
 logger = structlog.get_logger()
 
 
@@ -47,17 +50,23 @@ class Loop:
         with structlog.contextvars.bound_contextvars(agent=self.me):
             try:
                 async with asyncio.TaskGroup() as group:
-                    self.tasks.add(group.create_task(self._listen(seen)))
-                    self.tell(inputs.Started())
-                    while not self.stopped:
-                        for action in self.agent.handle(await self._next(), self.clock()):
-                            self._do(group, action, perform)
-                    for task in self.tasks:
-                        task.cancel()
+                    await self._live(group, seen, perform)
             except* Problem as problems:
-                raise Failed(str(problems.exceptions[0])) from None
-            logger.info("stopped", reason=self.stopped)
-        return self.stopped
+                # What is raised in here would become one more group.
+                refusals = problems.exceptions
+            else:
+                logger.info("stopped", reason=self.stopped)
+                return self.stopped
+            raise Failed(str(refusals[0]))
+
+    async def _live(self, group: asyncio.TaskGroup, seen: Seen, perform: Perform) -> None:
+        self.tasks.add(group.create_task(self._listen(seen)))
+        self.tell(inputs.Started())
+        while not self.stopped:
+            for action in self.agent.handle(await self._next(), self.clock()):
+                self._do(group, action, perform)
+        for task in self.tasks:
+            task.cancel()
 
     async def _next(self) -> Input:
         """What happens next, or that time has passed."""
@@ -102,7 +111,11 @@ class Loop:
             case GoOnline(session):
                 return await self.server.send(self.me, worker.GoOnline(worker=self.me, session=session))
             case GoOffline():
-                return await self.server.send(self.me, worker.GoOffline(worker=self.me))
+                try:
+                    async with asyncio.timeout(GOOD_BYE_S_MAX):
+                        return await self.server.send(self.me, worker.GoOffline(worker=self.me))
+                except TimeoutError:
+                    raise Unanswered("offline") from None
             case Beat(session):
                 with suppress(Problem, Unanswered):
                     await self.server.beat(self.me, session)

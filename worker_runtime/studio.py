@@ -184,14 +184,15 @@ class Studio:
         return renderer
 
     async def _keep(self, wanted: Order, renderer: ports.Renderer) -> None:
-        """A bench's scene does not come again."""
+        """A bench's scene does not come again. While some scene is open, the next task is likely one of it."""
         if wanted.job:
             self.idle.append((wanted.spec.manifest_sha256, renderer))
         else:
             await renderer.close()
         while len(self.idle) > KEPT_MAX:
             await self.idle.pop(0)[1].close()
-        self.prepare()
+        if not self.idle:
+            self.prepare()
 
     async def _scene(self, wanted: Order) -> tuple[manifests.Manifest, Callable[[str], bytes]]:
         """The manifest, and what reads an asset by name."""

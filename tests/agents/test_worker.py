@@ -286,6 +286,18 @@ PRESENCE: dict[str, Script] = {
         (3 * S, Answered(DECLINED, 5), []),
         (3 * S, Answered(End(OTHER, 1, "declined", "leaving"), 6), [Stop("left")]),
     ],
+    "leaving a server that is silent, it gives nothing back": [
+        *TO_RUNNING,
+        (5 * S, Left(), [Kill(TASK, 1), GoOffline()]),
+        (7 * S, Silent(GoOffline()), [Stop("left")]),
+    ],
+    "leaving, it does not wait for a server that is gone, too": [
+        *TO_COMMITTING,
+        (5 * S, Left(), [GoOffline()]),
+        (6 * S, Silent(COMMIT), [COMMIT]),
+        (7 * S, Silent(GoOffline()), []),
+        (9 * S, Silent(COMMIT), [Forget(TASK, 1), Stop("left")]),
+    ],
     "leaving, it waits for the answer to a proof": [
         *TO_COMMITTING,
         (5 * S, Left(), [GoOffline()]),

@@ -207,9 +207,9 @@ class Agent:
         gone = self.presence.gone
         actions = [*self.presence.handle(seen, at_us)]
         if self.presence.gone and not gone:
-            # Only now: what we give back while we are there, the house would give us again.
-            abandoned = [doing for doing in self.doing.values() if doing.status == "abandoned"]
-            actions += [action for doing in abandoned for action in self._end(doing, "declined", "leaving")]
+            # Only now: what we give back while we are there, the house would give us again. A server that is silent is not waited for.
+            for doing in [doing for doing in self.doing.values() if doing.status == "abandoned"]:
+                actions += self._drop(doing) if isinstance(seen, Silent) else self._end(doing, "declined", "leaving")
         return actions
 
     def _grant(self, lease: Lease, at_us: int) -> Sequence[Action]:
@@ -247,7 +247,7 @@ class Agent:
     def _hear(self, doing: Doing, asked: Commit | End, seen: Input) -> Sequence[Action]:
         """What the server said to a proof, or to a lease that was given back."""
         match asked, seen:
-            case _, Silent():
+            case _, Silent() if not self.presence.gone:
                 return [asked]
             case Commit(), Refused(_, "not_uploaded") if doing.uploads < UPLOADS_MAX:
                 self.doing[asked.task] = Doing(doing.lease, "uploading", doing.work, doing.until_us, doing.uploads + 1)
