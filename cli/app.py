@@ -20,6 +20,8 @@ HELP = "The ledger of a compute network: jobs, bids, proofs and payouts as immut
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Server = Annotated[str, typer.Option(envvar="GRIDLEDGER_SERVER", help="address of a ledger's server")]
 LOCAL = "http://127.0.0.1:8080"
+USAGE: Any = typer.BadParameter.__bases__[0]
+"""What Typer raises for a wrong command line; it names only some of the kinds."""
 
 
 class Root(Protocol):
@@ -50,18 +52,38 @@ def create(root: Root) -> Callable[[], None]:
         part.add(app, root)
 
     def run() -> None:
-        from adapters.files.home import NotAHome
-        from cli.submission import NotAScene
-        from worker_runtime.config import Unusable
-
         try:
-            app()
-        except (Problem, Unanswered, NotAHome, Unusable, NotAScene, root.Unstartable) as fault:
-            fail(str(fault))
-        except KeyboardInterrupt:
+            app(prog_name="gridledger", standalone_mode=False)
+        except USAGE as fault:
+            if message := fault.format_message():
+                fail(message)
+            raise SystemExit(BAD_INPUT) from None
+        except (KeyboardInterrupt, typer.Abort):
             raise SystemExit(INTERRUPTED) from None
+        except Unanswered as question:
+            fail(f"no answer to {question}")
+        except (Problem, root.Unstartable, OSError) as fault:
+            fail(str(fault))
+        except Exception as fault:
+            if type(fault) not in reasons():
+                raise
+            fail(str(fault))
 
     return run
+
+
+def reasons() -> list[type[Exception]]:
+    """What ends a command with one line: somebody gave us what cannot be used. Imported only then, so that no command waits for it."""
+    from adapters.files.home import NotAHome
+    from adapters.migrate import Unmigratable
+    from adapters.postgres_server import Unavailable
+    from auditor.bundle import BadBundle
+    from auditor.explain import Unknown
+    from auditor.export import ExportFailed
+    from cli.submission import NotAScene
+    from worker_runtime.config import Unusable
+
+    return [NotAHome, Unmigratable, Unavailable, BadBundle, Unknown, ExportFailed, NotAScene, Unusable]
 
 
 def fail(message: str, status: int = BAD_INPUT) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from cli.agents import read
 from cli.app import LOCAL, Json, Root, Server, say
@@ -35,10 +34,7 @@ def add(app: typer.Typer, root: Root) -> None:
         from auditor.explain import explain as expand
 
         tree = expand(bundle, what)
-        if as_json:
-            typer.echo(tree.json())
-        else:
-            Console().print(tree.text(), highlight=False)
+        typer.echo(tree.json() if as_json else tree.text())
 
     logs = typer.Typer(no_args_is_help=True, help="The log itself.")
     app.add_typer(logs, name="log")

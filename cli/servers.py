@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,6 +14,12 @@ TOOLS = Path(__file__).resolve().parent.parent / ".tools"
 
 
 def add(app: typer.Typer, root: Root) -> None:
+    add_server(app, root)
+    add_demo(app, root)
+    add_care(app, root)
+
+
+def add_server(app: typer.Typer, root: Root) -> None:
     @app.command()
     def init(
         directory: Path,
@@ -39,6 +45,8 @@ def add(app: typer.Typer, root: Root) -> None:
         """Run a ledger's server until Ctrl-C: sequencer, projections, API and daemons."""
         root.serve(directory, host, port)
 
+
+def add_demo(app: typer.Typer, root: Root) -> None:
     @app.command()
     def demo(
         frames: Annotated[int, typer.Option(min=1, max=240)] = 4,
@@ -65,6 +73,8 @@ def add(app: typer.Typer, root: Root) -> None:
         except (Disappointed, Failed) as fault:
             raise root.Unstartable(str(fault)) from fault
 
+
+def add_care(app: typer.Typer, root: Root) -> None:
     @app.command()
     def doctor(as_json: Json = False) -> None:
         """Say what this machine lacks, with the fix."""
@@ -73,7 +83,7 @@ def add(app: typer.Typer, root: Root) -> None:
 
         parts = examiner.examine(Path.cwd(), TOOLS, sandbox.missing, lambda: [device.model for device in probe.devices()])
         facts = [{name: getattr(part, name) for name in part.__struct_fields__} for part in parts]
-        say(facts, as_json=as_json, text="\n".join(str(part) for part in parts))
+        say(facts, as_json=as_json, text="\n".join(told(part) for part in parts))
         raise SystemExit(0 if examiner.healthy(parts) else 1)
 
     projections = typer.Typer(no_args_is_help=True, help="Views of the ledger.")
@@ -90,3 +100,9 @@ def console() -> Console:
     """The terminal; where there is none, lines long enough that no number is cut."""
     found = Console()
     return found if found.is_terminal else Console(width=PLAIN_COLUMNS)
+
+
+def told(part: Any) -> str:
+    """A part of the machine in one line, and what mends it."""
+    line = f"{part.state:<8} {part.name:<11} {part.found}"
+    return f"{line}\n{'':<8} {'':<11} → {part.fix}" if part.fix else line

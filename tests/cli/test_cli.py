@@ -1,0 +1,56 @@
+"""The command line: one line and a status for each mistake, and nothing done."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MISTAKES = {
+    "no such command": ["frobnicate"],
+    "a missing argument": ["verify"],
+    "a size that is none": ["demo", "--size", "12"],
+    "a number out of bounds": ["demo", "--frames", "0"],
+    "a policy that is none": ["init", "ledger", "--policy", "mine"],
+    "a chain without contracts": ["init", "ledger", "--rpc-url", "http://127.0.0.1:9"],
+    "no ledger there": ["serve", "nowhere"],
+    "no scene there": ["submit", "none.xml", "--api-key", "x"],
+    "a price that is none": ["submit", "none.xml", "--api-key", "x", "--limit-price", "1e3"],
+    "a worker that is none": ["worker", "run", "worker-1"],
+    "a configuration for everybody": ["worker", "import", "open.toml"],
+    "a bundle that is none": ["explain", "job-1", "--bundle", "nowhere"],
+    "nobody listens": ["log", "head", "--server", "http://127.0.0.1:9"],
+}
+
+
+def gridledger(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "gridledger", *arguments]
+    environment = {**os.environ, "XDG_CONFIG_HOME": str(folder / "config"), "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("arguments", MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_one_line_and_a_status_and_changes_nothing(arguments: list[str], tmp_path: Path) -> None:
+    (tmp_path / "open.toml").write_text("server = 1")
+    done = gridledger(*arguments, folder=tmp_path)
+
+    assert done.returncode == 3, done.stderr
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("gridledger: ")
+    assert [file.name for file in tmp_path.iterdir()] == ["open.toml"]
+
+
+def test_what_is_no_bundle_is_bad_input_for_verify(tmp_path: Path) -> None:
+    done = gridledger("verify", "nowhere", "--json", folder=tmp_path)
+
+    assert done.returncode == 3
+    assert '"error":' in done.stdout
+
+
+def test_each_command_says_what_it_is_for(tmp_path: Path) -> None:
+    commands = ("init", "serve", "demo", "submit", "job", "worker", "checker", "verify", "explain", "log", "projection", "doctor")
+    text = gridledger("--help", folder=tmp_path).stdout
+
+    assert [name for name in commands if f" {name} " not in text] == []
