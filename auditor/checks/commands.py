@@ -3,12 +3,12 @@
 Only a command's first event is needed. What a command says beyond its events (a deposit's account that nobody knows) changes nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from domain.body import Body
 from domain.event import Event
-from domain.house import rules
+from domain.house import genesis, ledger, rules
 from domain.ids import HOUSE, Actor, BatchId
 from domain.market import bid, worker
 from domain.proof import beacon, proof, verdict
@@ -24,6 +24,33 @@ def asked(event: Event, world: World, by: Actor) -> Body | None:
     not have been taken."""
     builder = BUILDERS.get(type(event))
     return builder(event, world, by) if builder and by != HOUSE else None
+
+
+def begun(events: Sequence[Event]) -> genesis.Init:
+    """The command that began the ledger. Raises `ValueError` and the like where these are not the events of a first block."""
+    opened, bound, *_ = events
+    if not (isinstance(opened, ledger.Opened) and isinstance(bound, ledger.Bound)):
+        raise TypeError("a log begins with ledger.opened and ledger.bound")
+    people = [_founder(each) for each in events if isinstance(each, account.Opened)]
+    assets = [each for each in events if isinstance(each, rules.AssetListed)]
+    engines = [each for each in events if isinstance(each, rules.EngineRegistered)]
+    return genesis.Init(
+        opened.log,
+        bound.home,
+        opened.policy,
+        (people[0], people[1]),
+        tuple(people[2:]),
+        tuple(genesis.FirstAsset(it.asset, it.decimals, it.chain_id, it.contract, it.treasury) for it in assets),
+        tuple(
+            genesis.FirstEngine(it.engine, it.build, it.classes, it.bench_wu_milli, it.bench_tiles, it.wu_milli_per_msample)
+            for it in engines
+        ),
+    )
+
+
+def _founder(event: account.Opened) -> genesis.Founder:
+    api, signing = event.keys
+    return genesis.Founder(api.key, signing.key)
 
 
 def _key(line: account.KeyLine) -> account.ApiKey | account.SigningKey:

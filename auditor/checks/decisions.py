@@ -84,8 +84,10 @@ class Decisions:
         chores: Iterator[house.Chore] | None = None
         steered = events[0].pos == 1 or isinstance(events[0].event, ledger_events.LeaderElected)
         for command in _commands(events):
-            if steered:
-                self._plain(command)
+            if isinstance(event := command[0].event, ledger_events.LeaderElected):
+                self._elect(command, event)
+            elif command[0].pos == 1:
+                self._begin(command)
             elif command[0].by == HOUSE:
                 chores = chores or house.chores(self.world, at_us)
                 if not self._chore(command, chores):
@@ -99,20 +101,28 @@ class Decisions:
             self._owed(chores or house.chores(self.world, at_us), events[-1].pos)
         self.world.end_block(at_us, after.size, after.root)
 
-    def _plain(self, command: Sequence[Recorded[Event]]) -> None:
-        """The first block, and elections: the facts that everything else is judged by."""
+    def _begin(self, command: Sequence[Recorded[Event]]) -> None:
+        """The first block: its facts are what everything else is judged by, its form is not free."""
         first = command[0]
-        if first.by != HOUSE:
-            self._findings.found("authority", "only the house does this", first.pos, expected=HOUSE, actual=first.by)
-        if isinstance(first.event, ledger_events.LeaderElected):
-            cmd = command_id(HOUSE, f"elect/{first.event.leader}/{first.pos}")
-            self._same(ledger_events.LeaderElected(first.event.leader, first.at_us + self.world.policy.grace_us), first)
-            if (first.cmd, len(command)) != (cmd, 1):
-                self._findings.found("commands", "not the command of an election", first.pos, expected=cmd, actual=first.cmd)
-        elif first.pos == 1 and not isinstance(first.event, ledger_events.Opened):
-            self._findings.found("authority", "a log begins with ledger.opened", 1, actual=first.event)
-        for it in command:
-            self._apply(it)
+        origin = Origin(command_id(HOUSE, "genesis"), HOUSE, first.at_us, first.pos)
+        if (first.cmd, first.by) != (origin.cmd, HOUSE):
+            self._findings.found("commands", "not the command that begins a log", 1, expected=origin.cmd, actual=first.cmd)
+        try:
+            asked = commands.begun([it.event for it in command])
+        except (ValueError, TypeError, IndexError) as error:
+            self._findings.found("authority", f"a log does not begin so: {error}", 1, actual=first.event)
+            self._follow(None, command, first)
+        else:
+            self._follow(asked.decide(self.world, origin), command, first)
+
+    def _elect(self, command: Sequence[Recorded[Event]], event: ledger_events.LeaderElected) -> None:
+        """Anybody may lead who can write; an election is a block of its own."""
+        first = command[0]
+        cmd = command_id(HOUSE, f"elect/{event.leader}/{first.pos}")
+        if (first.cmd, first.by, len(command)) != (cmd, HOUSE, 1):
+            self._findings.found("commands", "not the command of an election", first.pos, expected=cmd, actual=first.cmd)
+        elected = ledger_events.LeaderElected(event.leader, first.at_us + self.world.policy.grace_us)
+        self._follow(iter((elected,)), command, first)
 
     def _chore(self, command: Sequence[Recorded[Event]], chores: Iterator[house.Chore]) -> bool:
         """A command of the house, beside the one that is due now. Whether it was that one."""

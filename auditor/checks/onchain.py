@@ -125,6 +125,9 @@ class OnChain:
         assets = {it.asset for it in self.assets.values() if it.treasury == log.treasury}
         return next((pos for pos, it in self._reconciled if it.asset in assets and it.block >= log.block), 0)
 
+    def _treasury(self, asset: str) -> str:
+        return self.assets[asset].treasury if asset in self.assets else ""
+
     def _paid_in(self, facts: Facts) -> None:
         logs = {(log.tx, log.log_index): log for log in facts.logs if log.kind == "Deposited"}
         for pos, event in self._deposits:
@@ -132,7 +135,7 @@ class OnChain:
             log = logs.pop((event.tx, event.log_index), None)
             who = log.subject if log and self._accounts.get(log.subject, pos) < pos else ""
             expected = (log.treasury, log.block, log.amount, who) if log else None
-            actual = (self.assets[event.asset].treasury, event.block, str(int(event.amount)), event.account)
+            actual = (self._treasury(event.asset), event.block, str(int(event.amount)), event.account)
             if expected != actual:
                 self._findings.found("deposits", "not as the chain has it", pos, expected=expected or "no such log", actual=actual)
         for log in logs.values():
@@ -168,7 +171,7 @@ class OnChain:
         held = {(it.treasury, it.block): it.amount for it in facts.balances}
         for pos, event in self._reconciled:
             self._findings.seen["treasury"] += 1
-            balance = held.get((self.assets[event.asset].treasury, event.block), "no such block")
+            balance = held.get((self._treasury(event.asset), event.block), "no such block")
             if balance != str(int(event.balance)):
                 message = f"balanceOf the treasury at block {event.block}"
                 self._findings.found("treasury", message, pos, expected=balance, actual=event.balance)
