@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.system
+
 MISTAKES = {
     "no such command": ["frobnicate"],
     "a missing argument": ["verify"],
