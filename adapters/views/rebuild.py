@@ -20,6 +20,7 @@ from projections.row import Projection
 from projections.views import Move
 
 ONLY_ONE = b"SELECT pg_try_advisory_lock(%s, hashtext(%s))"
+RELEASE = b"SELECT pg_advisory_unlock(%s, hashtext(%s))"
 STANDS = b"SELECT size FROM projection WHERE generation = %s"
 STOP = b"SELECT size FROM projection WHERE generation = %s FOR UPDATE"
 OTHERS = b"SELECT generation FROM projection WHERE name = %s AND generation <> ALL (%s) AND (NOT live OR version < %s)"
@@ -100,7 +101,11 @@ async def alone(uri: str, projection: Projection) -> AsyncGenerator[None, None]:
         row = await (await db.execute(ONLY_ONE, (postgres.LOCK, projection.name))).fetchone()
         if not (row and row[0]):
             raise Busy(projection.name)
-        yield
+        try:
+            yield
+        finally:
+            # The end of a session is not waited for; this is.
+            await db.execute(RELEASE, (postgres.LOCK, projection.name))
 
 
 async def clear(views: PostgresViews, projection: Projection, live: Generation) -> None:

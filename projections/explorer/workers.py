@@ -52,13 +52,14 @@ class Worker(Row):
     accepted: Sum[int] = 0
     rejected: Sum[int] = 0
     failed: Sum[int] = 0
-    """Error, gate or no reply; benches included."""
+    """Error, gate or no reply."""
     declined: Sum[int] = 0
     cancelled: Sum[int] = 0
     inconclusive: Sum[int] = 0
     late: Sum[int] = 0
     """Proofs that came too late."""
     benches: Sum[int] = 0
+    benches_failed: Sum[int] = 0
     audits: Sum[int] = 0
     """Of its tasks; the next three by their result."""
     audits_valid: Sum[int] = 0
@@ -169,6 +170,8 @@ def audited(event: audit.AuditEvent, e: Recorded[Event]) -> Iterator[Worker]:
         case audit.Closed() as it:
             if it.job:
                 yield counted(Worker(it.worker, e.pos), f"audits_{it.result}")
+            elif it.result != "valid":
+                yield Worker(it.worker, e.pos, benches_failed=1)
             for checker in it.missed:
                 yield Worker(checker, e.pos, checks_missed=1)
         case verdict.Revealed() as it:
@@ -183,6 +186,7 @@ def worked(event: task.TaskEvent, e: Recorded[Event]) -> Iterator[Worker]:
             yield Worker(it.worker, e.pos, late=1) if it.late else Worker(it.worker, e.pos, leases=-1)
         case task.Ended() as it:
             kind = "failed" if it.outcome in task.FAILURES else it.outcome
+            kind = kind if it.job else "benches_failed"
             yield counted(Worker(it.worker, e.pos, leases=-(it.outcome != "inconclusive"), earned=it.fee), kind)
         case ruling.Accepted() as it:
             yield Worker(it.worker, e.pos, accepted=1, earned=it.shares.worker)

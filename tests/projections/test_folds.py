@@ -8,6 +8,9 @@ from domain import accounts
 from domain.accounts import USDC
 from domain.ids import AccountId, JobId
 from domain.log.log import Log
+from domain.market import worker as workers
+from domain.proof import proof, ruling
+from domain.work import task as tasks
 from domain.world import World
 from projections import catalog, runner
 from projections.explorer.accounts import Stake
@@ -27,6 +30,9 @@ from tests.network import life
 from tests.projections.lives import ALL_ROWS, START, Written, everything, folded, network
 
 SEEDS = range(12)
+PENDING = ("leased", "committed", "auditing")
+VERDICTS = ("valid", "invalid", "inconclusive")
+ENDS = ("accepted", "matured", "rejected", "declined", "error", "no_reply", "cancelled", "gate", "inconclusive")
 STATES = ("ready", "leased", "committed", "auditing", "accepted", "dead", "cancelled")
 
 
@@ -96,6 +102,64 @@ async def test_workers_say_what_the_world_says(seed: int) -> None:
             known = standings[worker.id, cls]
             assert (known.price_per_kwu, known.bid_expires_us) == (standing.price, standing.bid_expires_us)
             assert (known.score, known.scored_us) == (standing.score, standing.scored_us)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_workers_are_counted_by_what_became_of_their_attempts_and_checks(seed: int) -> None:
+    it = network(seed)
+    views = await folded(it.records)
+    attempts, audits, verdicts = [await all_of(views, kind) for kind in (Attempt, Audit, Verdict)]
+    for row in await all_of(views, Worker):
+        mine = Counter(each.status for each in attempts if each.worker == row.worker and each.job)
+        benches = Counter(each.status for each in attempts if each.worker == row.worker and not each.job)
+        results = Counter(each.result for each in audits if each.worker == row.worker and each.job)
+        checks = Counter(each.verdict or each.status for each in verdicts if each.checker == row.worker)
+
+        assert row.accepted == mine["accepted"] + mine["matured"]
+        assert (row.rejected, row.declined, row.inconclusive) == (mine["rejected"], mine["declined"], mine["inconclusive"])
+        assert row.cancelled == mine["cancelled"]
+        assert row.failed == sum(mine[each] for each in ("error", "no_reply", "gate"))
+        assert row.benches_failed == sum(benches.values()) - sum(benches[each] for each in (*PENDING, "scored"))
+        assert row.attempts == sum(mine[each] for each in (*PENDING, *ENDS))
+        assert row.late == sum(each.late is True for each in attempts if each.worker == row.worker)
+        assert row.audits == results.total()
+        assert (row.audits_valid, row.audits_invalid, row.audits_inconclusive) == tuple(results[each] for each in VERDICTS)
+        assert (row.checks_valid, row.checks_invalid, row.checks_inconclusive) == tuple(checks[each] for each in VERDICTS)
+        assert (row.checks, row.checks_missed) == (checks.total(), checks["missed"])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_time_online_is_from_each_arrival_to_the_next_departure(seed: int) -> None:
+    it = network(seed)
+    came, stayed = dict[str, int](), Counter[str]()
+    for e in it.events:
+        match e.event:
+            case workers.Online() as event:
+                came.setdefault(event.worker, e.at_us)
+            case workers.Offline() as event:
+                stayed[event.worker] += e.at_us - came.pop(event.worker)
+    rows = await all_of(await folded(it.records), Worker)
+
+    assert {row.worker: row.uptime_us for row in rows if row.uptime_us} == +stayed
+    assert {row.worker: row.online_us for row in rows if row.presence == "online"} == came
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_attempts_earn_what_the_journal_says(seed: int) -> None:
+    it = network(seed)
+    rows = {(row.task, row.fence): row for row in await all_of(await folded(it.records), Attempt)}
+    for e in it.events:
+        match e.event:
+            case ruling.Accepted() as event:
+                row = rows[event.task, event.fence]
+                assert (row.earned, row.price, row.basis, row.audit or "") == (event.shares.worker, event.price, event.basis, event.audit)
+                assert (row.ended_us, row.beacon, row.u, row.p_ppm) == (e.at_us, event.beacon, event.u, event.p_ppm)
+            case tasks.Ended() as event:
+                row = rows[event.task, event.fence]
+                assert (row.status, row.earned, row.code, row.ended_us) == (event.outcome, event.fee, event.code, e.at_us)
+            case proof.Committed() as event:
+                row = rows[event.task, event.fence]
+                assert row.late is True if event.late else (row.proof_position, row.committed_us) == (e.pos, e.at_us)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
