@@ -1,11 +1,14 @@
 """The web application, from its parts; importing it does nothing."""
 
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
 
 from fastapi import FastAPI, Request, Response
+from fastapi.routing import APIRoute
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import BaseRoute, Match
 
 from api import agents, checks, commands, live, metrics, ops, problems
 from api.auth import keys
@@ -44,16 +47,23 @@ def create_app(parts: Parts) -> FastAPI:
     for router in routers:
         app.include_router(router)
     app.add_middleware(metrics.Metered, requests=requests)
+    app.add_exception_handler(HTTPException, no_route([route for router in routers for route in router.routes]))
     for reason, answer in ANSWERS:
         app.add_exception_handler(reason, answer)
     app.openapi = cache(lambda: build.document(routers))  # type: ignore[method-assign]
     return app
 
 
-async def no_route(_: Request, reason: Exception) -> Response:
-    assert isinstance(reason, HTTPException)
-    refusal = problems.MethodUnknown() if reason.status_code == 405 else problems.PathUnknown()
-    return problems.problem(refusal.code, str(refusal), headers=dict(reason.headers or {}))
+def no_route(routes: Sequence[BaseRoute]) -> Callable[[Request, Exception], Awaitable[Response]]:
+    async def answer(request: Request, reason: Exception) -> Response:
+        assert isinstance(reason, HTTPException)
+        if reason.status_code != 405:
+            return problems.problem("path_unknown", str(problems.PathUnknown()))
+        found = [route for route in routes if isinstance(route, APIRoute) and route.matches(request.scope)[0] != Match.NONE]
+        allowed = sorted(method for route in found for method in route.methods or ())
+        return problems.problem("method_unknown", str(problems.MethodUnknown()), headers={"Allow": ", ".join(allowed)})
+
+    return answer
 
 
 async def gone(_: Request, __: Exception) -> Response:
@@ -69,7 +79,6 @@ ANSWERS = (
     (NotReached, not_reached),
     (BadKey, problems.bad_key),
     (ValidationError, problems.invalid),
-    (HTTPException, no_route),
     (ClientDisconnect, gone),
     (Exception, problems.fault),
 )

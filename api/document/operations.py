@@ -86,7 +86,7 @@ def asked(name: str, schema: Schema, text: str = "", *, required: bool = False) 
 
 MIN_POS = asked("min_pos", NUMBER, "The answer stands at this position or beyond; 202 when that takes too long.")
 AS_OF = asked("as_of", NUMBER, "The answer as it was after the event at this position; it never changes.")
-RANGE = header("Range", {"type": "string", "pattern": "^bytes=[0-9]{1,15}-[0-9]{0,15}$"}, "One range of the bytes.")
+RANGE = header("Range", {"type": "string", "examples": ["bytes=0-1023"]}, "One range of the bytes; what is none is passed over (RFC 9110).")
 LAST_EVENT = header("Last-Event-ID", NUMBER, "The last position that was seen; wins over `after`.")
 AFTER = asked("after", NUMBER, "Go on after this position; without it, with what comes next.")
 
@@ -233,8 +233,8 @@ def rest(schemas: Schemas) -> Iterator[tuple[str, Operation]]:
     yield "events.page", Operation("explorer", {200: lines}, READ, None, (*filters, *paging()))
     yield "events.one", Operation("explorer", {200: json(schemas.line())}, ("not_found",))
     yield "streams.events", Operation("explorer", {200: lines}, (*READ, "not_found"), None, (asked("type", TEXT), *paging()))
-    yield "overview", Operation("explorer", {200: json(schemas.of(market.Network))}, READ, None, (MIN_POS,))
-    yield "market", Operation("explorer", {200: json(schemas.of(market.Market))}, READ, None, (MIN_POS,))
+    yield "overview", Operation("explorer", {200: json(schemas.of(market.Network))}, READ, None, (MIN_POS, AS_OF))
+    yield "market", Operation("explorer", {200: json(schemas.of(market.Market))}, READ, None, (MIN_POS, AS_OF))
     yield "me", Operation("explorer", {200: json(schemas.of(market.Me))}, WHO, ())
     codes = (*WHO, "scope_missing", "not_yours", *BODY)
     for id, kind, example in (

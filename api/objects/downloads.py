@@ -13,7 +13,6 @@ from api.objects.deliveries import Deliveries
 from api.parts import Parts
 from api.problems import NotAccepted, RangeNotSatisfiable
 from api.reach import Reach
-from api.reads.query import ID
 from domain.errors import NotFound, NotYours
 from domain.ids import JobId, TaskId
 from domain.proof import proof
@@ -21,6 +20,7 @@ from domain.work import manifest
 from domain.work.manifest import Manifest
 from domain.work.objects import Store
 from projections.explorer import jobs, tasks
+from projections.row import ID
 
 RANGE = re.compile(r"bytes=(\d{0,16})-(\d{0,16})", re.ASCII)
 INDEX = re.compile(r"0|[1-9]\d{0,3}", re.ASCII)
@@ -75,7 +75,7 @@ class Downloads:
     async def _archived(self, caller: Caller, id: str, index: int) -> str:
         """What the ledger has done with and forgotten: the creator's, as the views and the log have it."""
         task = (await self._parts.views.get(tasks.Task, id)).row if ID.fullmatch(id) else None
-        job = (await self._parts.views.get(jobs.Job, str(task.job))).row if task else None
+        job = (await self._parts.views.get(jobs.Job, str(task.job))).row if task and task.job else None
         if task is None or job is None or job.creator != caller.account:
             raise NotYours(id="the task")
         if task.status not in ACCEPTED or not task.proof_position:

@@ -137,9 +137,13 @@ class Uploads:
         return upload
 
     async def _metered(self, caller: Caller, request: Request) -> AsyncIterator[bytes]:
+        empty = True
         async for chunk in request.stream():
             self._deliveries.spend(caller.account, len(chunk), self._parts.now_us())
+            empty = empty and not chunk
             yield chunk
+        if empty:
+            raise Invalid(field="body", pointer="", reason="expected bytes")
 
     def _note(self, caller: Caller, stored: Stored) -> None:
         self._deliveries.note(caller.account, stored.sha256)

@@ -16,8 +16,9 @@ from domain.errors import NotFound
 from domain.ids import AuditId, TaskId
 from domain.log import wire
 from domain.log.log import Log
-from domain.proof import audit, proof, verdict
+from domain.proof import audit, proof, ruling, verdict
 from domain.value import Value
+from domain.work import task
 
 SIZE_MAX = 2**53 - 1
 
@@ -71,6 +72,10 @@ class Evidence:
                 raw = self._raw.get(event.task, ())
                 self.open |= self._named.pop(event.audit, set())
                 self.open |= {raw[region] for region in self._regions.pop(event.audit, set()) if region < len(raw)}
+                if not event.job:
+                    self._raw.pop(event.task, None)
+            case ruling.Accepted() | ruling.Rejected() | task.Ended():
+                self._raw.pop(event.task, None)
 
 
 class Archive:

@@ -10,11 +10,10 @@ from api.parts import Parts
 from api.problems import Invalid
 from api.reads import query
 from api.reads.pages import link
-from api.reads.query import ID
 from api.reads.views import Past, answer
 from domain.errors import NotFound
 from projections.explorer.events import Line
-from projections.row import Plain, Unindexed
+from projections.row import ID, Plain, Unindexed
 
 
 class Lines:

@@ -1,20 +1,21 @@
 """The network at a glance, the market, and what an account may want to know of itself."""
 
+from contextlib import aclosing
+
 from fastapi import APIRouter, Request, Response
 
 from api.auth.keys import Authenticate
 from api.parts import Parts
 from api.reads import query
-from api.reads.views import Past, answer
+from api.reads.views import Past, Several, answer
 from domain.ids import AccountId
 from domain.log import wire
 from domain.parts import Person
 from domain.value import Value
 from domain.world import World
-from projections.explorer import jobs, market, overview, workers
+from projections.explorer import house, market, overview
 from projections.explorer.market import Demand, Quotation
 from projections.explorer.overview import Overview, Volume
-from projections.row import Row
 
 
 class Head(Value):
@@ -29,9 +30,10 @@ class Network(Value):
 
     as_of: int
     network: Overview | None
-    volumes: list[Row]
-    policy: str
-    head: Head
+    volumes: list[Volume]
+    policy: str | None
+    """In force now; none in the past, likewise the head."""
+    head: Head | None
 
 
 class Market(Value):
@@ -75,24 +77,30 @@ class Special:
         asked = query.one(request)
         views = await self._past.at(Overview, asked)
         found = await views.get(Overview, overview.NETWORK)
-        volumes = list[Row]((await views.page(Volume, limit=query.LIMIT_MAX)).rows)
-        reader = self._parts.reader
-        head = Head(reader.head.log, reader.head.size, reader.head.root, reader.at_us)
-        body = Network(found.position, found.row, volumes, reader.world.policy.name, head)
-        return answer(request, body, found.position, changed=reader.head.size, past=False)
+        volumes = (await views.page(Volume, limit=query.LIMIT_MAX)).rows
+        past, reader = asked.as_of is not None, self._parts.reader
+        head = None if past else Head(reader.head.log, reader.head.size, reader.head.root, reader.at_us)
+        body = Network(found.position, found.row, volumes, None if past else reader.world.policy.name, head)
+        return answer(request, body, found.position, changed=f"{found.position}-{reader.head.size}", past=past)
 
     async def market(self, request: Request) -> Response:
         """By class: what work was sold for and what is asked; by engine: what waits to be done."""
-        query.positions(request)
         asked = query.one(request)
-        for kind in (market.Sold, workers.Standing, jobs.Job):
-            await self._past.at(kind, asked)
-        views, at_us = self._parts.views, self._parts.reader.at_us
-        classes = sorted({cls for engine in self._parts.reader.world.engines.values() for cls in engine.classes})
+        views = Several(self._past, asked)
+        at_us = self._parts.reader.at_us if asked.as_of is None else await self._time(asked.as_of)
+        engines = (await views.page(house.Engine, limit=query.LIMIT_MAX)).rows
+        classes = sorted({cls for engine in engines for cls in engine.classes or ()})
         quotations = [await market.quotation(views, cls, at_us) for cls in classes]
-        position = min([each.position for each in quotations], default=self._parts.reader.head.size)
+        position = min([each.position for each in quotations], default=asked.as_of or self._parts.reader.head.size)
         body = Market(position, quotations, await market.demand(views))
-        return answer(request, body, position, changed=self._parts.reader.head.size, past=False)
+        return answer(request, body, position, changed=f"{position}-{at_us}", past=asked.as_of is not None)
+
+    async def _time(self, position: int) -> int:
+        """Of the event at this position."""
+        if not position:
+            return 0
+        async with aclosing(self._parts.reader.events(position - 1)) as items:
+            return (await anext(items))[0].at_us
 
     async def me(self, request: Request) -> Response:
         """The account of the API key: roles, and the numbers that its next signed commands need."""

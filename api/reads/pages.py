@@ -12,15 +12,13 @@ from fastapi import APIRouter, Request, Response
 
 from api.problems import Invalid
 from api.reads import query
-from api.reads.query import ID
 from api.reads.views import Past, answer
 from domain.errors import NotFound
 from domain.log import wire
 from domain.value import Value
 from projections.explorer import accounts, audits, house, jobs, payouts, tasks, workers
 from projections.finance import balances, journal, parties
-from projections.row import Plain, Row, Unindexed
-from projections.views import Views
+from projections.row import ID, Plain, Row, Unindexed
 
 T = TypeVar("T", bound=Row)
 
@@ -126,17 +124,14 @@ def single(it: Single, past: Past) -> Callable[[Request], Awaitable[Response]]:
         if found.row is None:
             raise NotFound(id=id)
         fields: dict[str, Any] = msgspec.json.decode(wire.encode(found.row))
-        body = {"as_of": found.position, **fields}
+        body, changed = {"as_of": found.position, **fields}, [fields.get("position", found.position)]
         for part in it.parts:
-            body[part.name] = await belonging(views, part.kind, id, it.kind)
-        return answer(request, body, found.position, changed=fields.get("position", found.position), past=asked.as_of is not None)
+            rows = (await views.page(part.kind, where={found.row.__struct_fields__[0]: id}, limit=PARTS_MAX)).rows
+            body[part.name] = rows
+            changed += [getattr(row, "position", 0) for row in rows]
+        return answer(request, body, found.position, changed=max(changed), past=asked.as_of is not None)
 
     return get
-
-
-async def belonging(views: Views, kind: type[Row], id: str, to: type[Row]) -> list[Row]:
-    (name,) = to.__struct_fields__[:1]
-    return (await views.page(kind, where={name: id}, limit=PARTS_MAX)).rows
 
 
 def router(past: Past) -> APIRouter:

@@ -12,11 +12,10 @@ from fastapi import Request
 
 from api.problems import BadCursor, Invalid
 from domain.value import Value
-from projections.row import Cursor, Plain, Row, shape
+from projections.row import ID, Cursor, Plain, Row, shape
 
 LIMIT, LIMIT_MAX = 50, 200
 POSITION = re.compile(r"0|[1-9]\d{0,15}", re.ASCII)
-ID = re.compile(r"[a-z]+-[1-9]\d{0,14}(/[1-9]\d{0,14})?", re.ASCII)
 TEXT_MAX = 200
 POSITION_MAX = 2**53 - 1
 

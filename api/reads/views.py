@@ -5,6 +5,7 @@ What is past never changes: a view as of a position is folded from the log, a fe
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import TypeVar
 
 from fastapi import Request, Response
@@ -16,8 +17,8 @@ from api.reads.query import Query
 from domain.log import wire
 from domain.log.merkle import Head
 from projections import runner
-from projections.row import Projection, Row
-from projections.views import Views
+from projections.row import Cursor, Plain, Projection, Row
+from projections.views import Page, Read, Views
 
 PAST_MAX = 8
 TOLD_WAIT_S = 0.25
@@ -72,14 +73,42 @@ class Past:
             return self._kept[key]
 
 
+class Several:
+    """Views of several projections, each read at the position that a query asks for."""
+
+    def __init__(self, past: Past, asked: Query) -> None:
+        self._past, self._asked = past, asked
+
+    async def get(self, kind: type[T], *key: Plain) -> Read[T]:
+        return await (await self._past.at(kind, self._asked)).get(kind, *key)
+
+    async def page(
+        self,
+        kind: type[T],
+        *,
+        where: Mapping[str, Plain] | None = None,
+        by: str = "",
+        after: Cursor | None = None,
+        limit: int = 100,
+        descending: bool = False,
+    ) -> Page[T]:
+        views = await self._past.at(kind, self._asked)
+        return await views.page(kind, where=where, by=by, after=after, limit=limit, descending=descending)
+
+    async def reached(self, kind: type[Row], position: int, timeout_s: float) -> int:
+        return await (await self._past.at(kind, self._asked)).reached(kind, position, timeout_s)
+
+
 async def not_reached(_: Request, reason: Exception) -> Response:
     assert isinstance(reason, NotReached)
     facts = {"position": reason.position, "min_pos": reason.min_pos}
     return problem("not_reached", "The answer does not stand at this position yet. Ask again.", facts, {"Retry-After": "1"})
 
 
-def answer(request: Request, body: object, position: int, *, changed: int, past: bool, headers: dict[str, str] | None = None) -> Response:
-    """`changed` is the position since which the answer is what it is."""
+def answer(
+    request: Request, body: object, position: int, *, changed: str | int, past: bool, headers: dict[str, str] | None = None
+) -> Response:
+    """`changed` is the position since which the answer is what it is, or all of those."""
     headers = {"ETag": f'W/"{changed}"', "Gridledger-Position": str(position)} | (headers or {})
     headers["Cache-Control"] = "public, max-age=31536000, immutable" if past else "no-cache"
     if headers["ETag"] in {each.strip() for each in request.headers.get("if-none-match", "").split(",")}:

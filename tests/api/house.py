@@ -17,7 +17,7 @@ from adapters.follower import Follower
 from adapters.sequencer import Clock, Sequencer
 from adapters.signer import Signer
 from api.app import create_app
-from api.parts import Limits, Parts, Recover
+from api.parts import Limits, Parts, Recover, Submit
 from domain.body import Body
 from domain.ids import AccountId, JobId, WorkerId
 from domain.log import wire
@@ -25,6 +25,7 @@ from domain.log.block import Sealed, accept
 from domain.log.ledger import Ledger
 from domain.log.log import MemoryLog
 from domain.log.merkle import Head
+from domain.log.receipts import Ask, Receipt
 from domain.proof import proof
 from domain.signing import typed_data
 from domain.treasury import account
@@ -49,18 +50,20 @@ class House:
         self.parts: Parts
         self.gate_code: str | None = None
         self.scene_fault: tuple[str, str] | None = None
+        self.submit: Submit
         self.recover: Recover = signer.recover_typed
         self.beats = list[tuple[str, str]]()
         self.gated = list[str]()
         self._n = 0
-        self._ahead_us = network.now_us - time.monotonic_ns() // 1000
+        self.loop = asyncio.get_running_loop()
+        self.ahead_us = network.now_us - time.monotonic_ns() // 1000
 
     @property
     def world(self) -> World:
         return self.follower.world
 
     def now_us(self) -> int:
-        return time.monotonic_ns() // 1000 + self._ahead_us
+        return time.monotonic_ns() // 1000 + self.ahead_us
 
     def key(self) -> str:
         self._n += 1
@@ -178,11 +181,16 @@ async def running(of: People, limits: Limits | None = None) -> AsyncIterator[Hou
         assert all(len(read(asset.name)) == asset.bytes for asset in scene.assets)
         return house.scene_fault
 
+    async def submit(ask: Ask) -> Receipt:
+        return await house.submit(ask)
+
+    house.submit = sequencer.submit
+
     def recover(document: dict[str, Any], signature: str) -> str:
         return house.recover(document, signature)
 
     parts = Parts(
-        submit=sequencer.submit,
+        submit=submit,
         reader=follower,
         views=views,
         projections=catalog.ALL,
