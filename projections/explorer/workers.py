@@ -185,8 +185,8 @@ def worked(event: task.TaskEvent, e: Recorded[Event]) -> Iterator[Worker]:
         case proof.Committed() as it:
             yield Worker(it.worker, e.pos, late=1) if it.late else Worker(it.worker, e.pos, leases=-1)
         case task.Ended() as it:
-            kind = "failed" if it.outcome in task.FAILURES else it.outcome
-            kind = kind if it.job else "benches_failed"
+            over = "failed" if it.outcome in task.FAILURES else it.outcome
+            kind = over if it.job else "benches_failed"
             yield counted(Worker(it.worker, e.pos, leases=-(it.outcome != "inconclusive"), earned=it.fee), kind)
         case ruling.Accepted() as it:
             yield Worker(it.worker, e.pos, accepted=1, earned=it.shares.worker)
