@@ -302,7 +302,9 @@ def workshop(settings: "Config") -> "Workshop":
     from worker_runtime.ports import Workshop
 
     confinement = sandbox.find() if settings.sandbox else sandbox.Sandbox("switched off in the configuration")
-    return Workshop(lambda: mitsuba.Engine(confinement, threads=settings.threads), confinement.isolated)
+    scratch = Path(settings.folder)
+    scratch.mkdir(parents=True, exist_ok=True)
+    return Workshop(lambda: mitsuba.Engine(confinement, threads=settings.threads, scratch=scratch), confinement.isolated)
 
 
 def hands(settings: "Config") -> "tuple[Client, Signer]":

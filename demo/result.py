@@ -1,7 +1,11 @@
 """What the demo says at its end, and whether it showed all that it was to show."""
 
 import json
+import os
+import shutil
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -33,12 +37,13 @@ def present(board: Board, parties: list[Party], result: Mapping[str, Any], conso
     for fault in missing(result):
         console.print(f"MISSING   {fault}", style="bold red")
     console.print("\nTry next:", style="bold")
+    program = "gridledger" if shutil.which("gridledger") else os.path.relpath(Path(sys.executable).parent / "gridledger")
     bundle, job_id, kept = result["bundle"], result["job"], result.get("people")
-    submit = f"GRIDLEDGER_API_KEY=$(cat {kept}/creator/api.key) gridledger submit YOUR.xml --server {result.get('server')} --out frames"
+    submit = f"GRIDLEDGER_API_KEY=$(cat {kept}/creator/api.key) {program} submit YOUR.xml --server {result.get('server')} --out frames"
     for line in (
-        f"gridledger verify {bundle}",
-        f"gridledger explain {job_id} --bundle {bundle}",
-        f"gridledger explain {parties[1].account} --bundle {bundle}",
+        f"{program} verify {bundle}",
+        f"{program} explain {job_id} --bundle {bundle}",
+        f"{program} explain {parties[1].account} --bundle {bundle}",
         submit if kept else 'make demo ARGS="--frames 8 --size 640x360 --keep"',
     ):
         console.print(f"  {line}", highlight=False)
