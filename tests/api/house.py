@@ -17,7 +17,7 @@ from adapters.follower import Follower
 from adapters.sequencer import Clock, Sequencer
 from adapters.signer import Signer
 from api.app import create_app
-from api.parts import Limits, Parts, Recover, Submit
+from api.parts import CheckScene, Limits, Parts, Recover, Submit
 from domain.body import Body
 from domain.ids import AccountId, JobId, WorkerId
 from domain.log import wire
@@ -52,6 +52,7 @@ class House:
         self.scene_fault: tuple[str, str] | None = None
         self.submit: Submit
         self.recover: Recover = signer.recover_typed
+        self.check_scene: CheckScene = lambda _, __: None
         self.beats = list[tuple[str, str]]()
         self.gated = list[str]()
         self._n = 0
@@ -179,7 +180,7 @@ async def running(of: People, limits: Limits | None = None) -> AsyncIterator[Hou
 
     def look(scene: Manifest, read: Callable[[str], bytes]) -> tuple[str, str] | None:
         assert all(len(read(asset.name)) == asset.bytes for asset in scene.assets)
-        return house.scene_fault
+        return house.scene_fault or house.check_scene(scene, read)
 
     async def submit(ask: Ask) -> Receipt:
         return await house.submit(ask)

@@ -1,6 +1,7 @@
 """What an outsider needs: heads, proofs that verify, the records as they are, the evidence of closed audits."""
 
 import random
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 from api.proofs.tree import Tree
@@ -84,7 +85,7 @@ async def test_the_evidence_of_closed_audits_is_for_everybody_and_nothing_else_i
         assert {problem(answers[name]) for name in raw - shown} == {(404, "not_found")}
 
 
-async def once(content: bytes):  # type: ignore[no-untyped-def]
+async def once(content: bytes) -> AsyncIterator[bytes]:
     yield content
 
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from hashlib import sha256
 from typing import Any
 
 import httpx2
@@ -14,10 +15,13 @@ from domain import errors
 from domain.errors import Refused
 from domain.treasury import stake
 from domain.units import Units
-from domain.work import objects
+from domain.work import manifest, objects
+from domain.work.manifest import Manifest
 from tests.api.house import DUMMY, House, owner, people, problem, running, secret_of, submitted
+from tests.gpu.test_scene import HOSTILE
 from tests.log.ledgers import uuid7
 from tests.network import CLASS
+from worker_runtime.gpu import scene as real
 
 CANARY = "hunter2-this-must-not-be-repeated"
 AMOUNTS = [
@@ -206,3 +210,55 @@ async def test_a_fault_of_ours_says_nothing_of_itself() -> None:
         assert problem(answer) == (500, "fault")
         assert CANARY not in answer.text
         assert [line["why"] for line in lines if line["event"] == "request failed"] == ["KeyError"]
+
+
+async def test_every_hostile_scene_is_refused_by_name_before_the_ledger_hears_of_it() -> None:
+    async with running(people()) as house:
+        house.check_scene = real.fault
+        found = {case: await refused(house, submission(text)) for case, (text, _) in HOSTILE.items()}
+
+        assert found == dict.fromkeys(HOSTILE, (422, "scene_refused"))
+
+
+@pytest.mark.parametrize(
+    "name", ["../frame.xml", "/etc/passwd", "a/b.xml", ".xml", "frame\n.xml", "x" * 101 + ".xml", "..", "frame.xml\x00"]
+)
+async def test_a_name_that_is_a_path_is_refused_in_a_manifest(name: str) -> None:
+    async with running(people()) as house:
+        assert await refused(house, submission(b"<scene/>", name)) == (422, "scene_refused")
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        b'{"salt":"%b","salt":"%b","assets":[],"frames":[]}' % (b"0" * 32, b"0" * 32),
+        b'{"salt":"%b","assets":[],"frames":[]}' % (b"0" * 32),
+        b'{"salt":"","assets":[],"frames":["frame.xml"]}',
+        b"[" * 1_000,
+        b"not a manifest",
+    ],
+)
+async def test_a_manifest_that_breaks_its_form_is_refused(described: bytes) -> None:
+    async with running(people()) as house:
+        await house.put(secret_of(CREATOR), described)
+        fields = {"engine": "mitsuba", "frames": 1, "size": [16, 16], "samples": 1, "limit_price": "200000000"}
+        fields["manifest_sha256"] = sha256(described).hexdigest()
+
+        assert await refused(house, posts("/v1/jobs", fields)) == (422, "scene_refused")
+
+
+def submission(text: bytes, name: str = "frame.xml") -> Call:
+    """A job of one frame with this text; its bytes are in the store, whatever they are."""
+    described = Manifest("0" * 32, [manifest.describe(name, text)], [name])
+    fields = {"engine": "mitsuba", "frames": 1, "size": [16, 16], "samples": 1, "limit_price": "200000000"}
+
+    async def call(house: House) -> httpx2.Response:
+        await house.store.put(once(text))
+        await house.put(secret_of(CREATOR), described.encode())
+        return await house.post(secret_of(CREATOR), "/v1/jobs", fields | {"manifest_sha256": described.sha256()})
+
+    return call
+
+
+async def once(content: bytes) -> AsyncIterator[bytes]:
+    yield content
