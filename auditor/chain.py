@@ -28,6 +28,10 @@ class Silent(Exception):
     """The node did not answer, or not in a way that can be understood: nothing is known."""
 
 
+class Refused(Silent):
+    """The node understood, and said no."""
+
+
 class Wanted(Value):
     """What a log asks of the chain."""
 
@@ -60,7 +64,7 @@ class Node:
         try:
             answer = self._http.post(self._url, json=question).json()
             if "result" not in answer:
-                raise Silent(f"{method}: {str(answer.get('error', 'no result'))[:200]}")
+                raise Refused(f"{method}: {str(answer.get('error', 'no result'))[:200]}")
         except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, TypeError, AttributeError) as error:
             raise Silent(f"{method}: {type(error).__name__}") from error
         return answer["result"]
@@ -81,7 +85,7 @@ class Node:
         where = {"address": treasury, "fromBlock": hex(first), "toBlock": hex(last), "topics": [list(TOPICS)]}
         try:
             found = self.call("eth_getLogs", where)
-        except Silent:
+        except Refused:
             if first == last:
                 raise
             middle = (first + last) // 2

@@ -63,6 +63,10 @@ OF_CHAIN = ("beacon blocks", "deposits", "payouts", "treasury", "anchors", "rece
 """Checks that ask the chain."""
 
 
+OF_LINES = ("records", "lines", "positions", "times", "commands", "entries", "balances", "evidence")
+"""Checks that need nothing but the events as they stand; the others follow what happened."""
+
+
 class Finding(Value, omit_defaults=True):
     """Something is not as it should be."""
 

@@ -12,7 +12,7 @@ from auditor.checks.onchain import OnChain
 from auditor.checks.signatures import Signatures
 from auditor.facts import Facts
 from auditor.reading import Reader
-from auditor.report import OF_CHAIN, Findings, Place, Report, bad_input
+from auditor.report import CHECKS, OF_CHAIN, OF_LINES, Findings, Place, Report, bad_input
 
 
 def verify(path: Path, rpc_url: str | None = None) -> Report:
@@ -39,8 +39,16 @@ def _verify(bundle: Bundle, rpc_url: str | None) -> Report:
     check_chain(bundle, chain, findings, rpc_url)
     check_manifest(bundle, reader, chain, findings)
     if decisions.lost or not reader.whole:
-        findings.note("the log could not be followed to its end: what comes after its damage was not checked")
+        unfinished(findings, () if not reader.whole else ("records",) if not reader.understood else OF_LINES)
     return findings.report(reader.head.log, reader.head.size, reader.head.root, reader.records, dict(reader.void))
+
+
+def unfinished(findings: Findings, finished: tuple[str, ...]) -> None:
+    """The log could not be followed to its end, so most checks are not either."""
+    findings.note("the log could not be followed to its end: what comes after its damage was not checked")
+    for name in CHECKS:
+        if name not in {"manifest", "files", *finished}:
+            findings.missing(name, "not to the end of the log")
 
 
 def check_chain(bundle: Bundle, chain: OnChain, findings: Findings, rpc_url: str | None) -> None:
@@ -69,7 +77,7 @@ def check_chain(bundle: Bundle, chain: OnChain, findings: Findings, rpc_url: str
 def check_receipts(kept: Facts | None, facts: Facts, findings: Findings) -> None:
     """Whatever the bundle brought of the chain is the chain's. It was made earlier, so the chain may have more."""
     if kept is None:
-        findings.missing("receipts", "the bundle has none")
+        findings.note("the bundle brought nothing of the chain: the chain itself was asked")
         return
     for name in ("blocks", "logs", "balances", "gas"):
         mine = getattr(facts, name)

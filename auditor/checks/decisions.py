@@ -65,6 +65,7 @@ class Decisions:
     def __init__(self, findings: Findings, signatures: Signatures) -> None:
         self.world = World()
         self.lost = False
+        self._at_us = 0
         self._findings, self._signatures = findings, signatures
 
     def take(self, taken: Taken) -> None:
@@ -80,7 +81,6 @@ class Decisions:
 
     def _block(self, events: Sequence[Recorded[Event]], after: Head, size: int) -> None:
         at_us = events[0].at_us
-        self.world.begin_block(at_us)
         chores: Iterator[house.Chore] | None = None
         steered = events[0].pos == 1 or isinstance(events[0].event, ledger_events.LeaderElected)
         for command in _commands(events):
@@ -237,6 +237,10 @@ class Decisions:
 
     def _apply(self, it: Recorded[Event]) -> None:
         world = self.world
+        if it.at_us != self._at_us:
+            # As the ledger does it: what a block's first command decides, it decides by the policy of the block before.
+            self._at_us = it.at_us
+            world.begin_block(it.at_us)
         world.begin_event(it.pos, it.at_us)
         world.versions[it.stream] = it.ver
         world.post(it.entry or NO_MONEY)

@@ -177,3 +177,13 @@ def test_segments_are_read_one_after_the_other(tmp_path: Path, monkeypatch: pyte
         assert len({record.file for record in bundle.records()}) > 3
         assert [record.data for record in bundle.records()] == forging.life().records
     assert verify(path).findings == ()
+
+
+def test_a_check_that_was_not_finished_is_not_passed(tmp_path: Path) -> None:
+    path = forging.bundle(tmp_path / "b")
+    flipped(path, SEGMENT, line_at(100)[1] + 30)
+
+    statuses = {check.name: check.status for check in verify(path).checks}
+
+    assert {statuses[name] for name in ("records", "files")} == {"failed"}
+    assert {status for name, status in statuses.items() if name not in {"records", "files", "manifest"}} == {"skipped"}

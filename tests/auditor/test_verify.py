@@ -21,6 +21,7 @@ from domain.signing import typed_data
 from domain.treasury import batch
 from tests import network
 from tests.auditor import forging
+from tests.auditor import served as nodes
 from tests.auditor.served import served
 from tests.network import CHAIN_ID, LOG
 
@@ -189,6 +190,23 @@ def test_an_anchor_beyond_the_bundle_is_noted(tmp_path: Path) -> None:
 
     assert report.exit == 2
     assert any("anchor of size" in note for note in report.notes)
+
+
+def test_a_bundle_made_without_a_node_is_clean_with_one(tmp_path: Path) -> None:
+    life = forging.life()
+    with served(life.records, life.objects, forging.facts(life)) as url:
+        export(url, None, tmp_path / "b")
+        report = verify(tmp_path / "b", url)
+
+    assert (report.exit, found(report)) == (0, [])
+    assert not (tmp_path / "b" / bundles.RECEIPTS).exists()
+
+
+def test_a_node_that_refuses_long_ranges_is_asked_for_shorter_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nodes, "RANGE_MAX", 1 << 27)
+    report = exported(tmp_path)
+
+    assert (report.exit, found(report)) == (0, [])
 
 
 def test_an_export_leaves_out_what_the_server_has_not(tmp_path: Path) -> None:
