@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -44,7 +44,7 @@ class Worker:
     def __init__(self, settings: config.Config, server: ports.Server, sign: ports.Signer, studio: Studio, loop: Loop) -> None:
         self.settings, self.server, self.sign, self.studio, self.loop = settings, server, sign, studio, loop
         self.me = settings.worker
-        self.device = NO_DEVICE
+        self.device: asyncio.Task[str] | None = None
         self.cheat: Cheat | None = None
         self.errands = Errands()
         self.made: dict[TaskId, Made] = {}
@@ -67,7 +67,8 @@ class Worker:
                 with suppress(Problem, Unanswered):
                     await self.server.report(self.me, task, fence, tile, of)
             case Commit():
-                return await self.server.send(self.me, self._proof(action))
+                device = await self.device if self.device else NO_DEVICE
+                return await self.server.send(self.me, self._proof(action, device))
             case End(task, fence, outcome, code):
                 return await self.server.send(self.me, tasks.End(task=task, fence=fence, outcome=outcome, code=code))
         return None
@@ -107,7 +108,7 @@ class Worker:
             self.loop.tell(agent.Uploaded(task, fence))
             return
 
-    def _proof(self, commit: Commit) -> proof.Commit:
+    def _proof(self, commit: Commit, device: str) -> proof.Commit:
         build = commit.cls.partition("/")[0]
         claim = proof.committing(commit.task, commit.fence, self.me, proof.raw_root(commit.raw), build, self.settings.account, signature="")
         return proof.Commit(
@@ -118,7 +119,7 @@ class Worker:
             raw_bytes=commit.raw_bytes,
             seconds_us=commit.seconds_us,
             build=build,
-            device=self.device,
+            device=device,
             signature=self.sign(claim),
         )
 
@@ -179,12 +180,11 @@ async def run_worker(
     hands.cheat = cheat
     studio.prepare()
     hear(loop)
-    found = await asyncio.to_thread(probe)
-    hands.device = named(found[0].model) if found else NO_DEVICE
-    logger.info("starting", agent=settings.worker, cls=settings.cls, device=hands.device, sandbox=workshop.isolated, duty=settings.duty)
+    hands.device = asyncio.create_task(device(probe))
+    logger.info("starting", agent=settings.worker, cls=settings.cls, sandbox=workshop.isolated, duty=settings.duty)
     if not workshop.isolated:
         logger.warning("no sandbox: only the operator's own scenes are rendered", own=settings.own_accounts)
-    beside = [asyncio.create_task(hands.recall())]
+    beside: list[asyncio.Task[Any]] = [hands.device, asyncio.create_task(hands.recall())]
     if settings.price_per_kwu:
         beside.append(asyncio.create_task(hands.bid()))
     try:
@@ -195,6 +195,9 @@ async def run_worker(
         await studio.close()
 
 
-def named(model: str) -> str:
-    """A device's name in the letters that a proof may have."""
-    return re.sub("[^A-Za-z0-9 ._()/+-]", "", model)[:80].strip() or NO_DEVICE
+async def device(probe: ports.Probe) -> str:
+    """What the worker renders on, in the letters that a proof may have."""
+    found = await asyncio.to_thread(probe)
+    name = re.sub("[^A-Za-z0-9 ._()/+-]", "", found[0].model)[:80].strip() if found else NO_DEVICE
+    logger.info("device", name=name, devices=len(found))
+    return name or NO_DEVICE

@@ -1,8 +1,7 @@
 """Which graphics processors this machine has, by the driver's own library (NVML)."""
 
 from hashlib import sha256
-
-import pynvml
+from typing import Any
 
 from domain.market import worker
 
@@ -12,17 +11,19 @@ def devices() -> list[worker.Device]:
 
     The device's UUID leaves the machine only as a SHA-256: it tells two devices apart and names neither.
     """
+    import pynvml  # noqa: PLC0415 - an agent goes online meanwhile
+
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
         return []
     try:
-        return [_device(pynvml.nvmlDeviceGetHandleByIndex(number)) for number in range(pynvml.nvmlDeviceGetCount())]
+        return [_device(pynvml, pynvml.nvmlDeviceGetHandleByIndex(number)) for number in range(pynvml.nvmlDeviceGetCount())]
     finally:
         pynvml.nvmlShutdown()
 
 
-def _device(handle: object) -> worker.Device:
+def _device(pynvml: Any, handle: object) -> worker.Device:
     return worker.Device(
         uuid_sha256=sha256(_text(pynvml.nvmlDeviceGetUUID(handle)).encode()).hexdigest(),
         model=_text(pynvml.nvmlDeviceGetName(handle)),
