@@ -23,7 +23,7 @@ from domain.value import Value
 from domain.work import task
 from domain.world import World
 
-CHECKS: tuple[type[Event], ...] = (audit.Opened, audit.Widened, audit.Closed, verdict.Committed, verdict.Revealed)
+CHECKS: tuple[type[Event], ...] = (audit.RoundEvent, audit.Closed, verdict.Committed, verdict.Revealed)
 
 
 class Presence(BaseModel):
