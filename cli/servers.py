@@ -70,6 +70,8 @@ def add_demo(app: typer.Typer, root: Root) -> None:
         options = Options(frames, size_of(size), samples, seed, policy, keep, out)
         try:
             raise SystemExit(asyncio.run(play(options, given, console(), as_json=as_json)))
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
         except (Disappointed, Failed) as fault:
             raise root.Unstartable(str(fault)) from fault
 

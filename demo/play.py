@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -330,9 +331,18 @@ def credited(feed: Feed, person: Person) -> bool:
     return person.account in feed.board.credited
 
 
+def end_on_signals() -> None:
+    """Ctrl-C, or SIGTERM, unwinds everything in order, also where the shell had us ignore it."""
+    main = asyncio.current_task()
+    assert main is not None
+    for each in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(each, main.cancel)
+
+
 async def play(options: Options, given: Given, console: Console, *, as_json: bool) -> int:
     """Runs the demo in a directory of its own. Returns the exit status: 0 only if everything that it is to show happened."""
     directory = Path(tempfile.mkdtemp(prefix="gridledger-demo-"))
+    end_on_signals()
     try:
         with Screen(Board(), console, quiet=as_json) as screen:
             it = Play(options, given, screen, directory)
