@@ -17,13 +17,12 @@ from domain import body
 from domain.event import Event, Recorded
 from domain.ids import WorkerId, position
 from domain.log import wire
+from domain.market import worker as workers
 from domain.parts import Worker
-from domain.proof import audit, bench, verdict
+from domain.proof import audit, bench
 from domain.value import Value
 from domain.work import task
 from domain.world import World
-
-CHECKS: tuple[type[Event], ...] = (audit.RoundEvent, audit.Closed, verdict.Committed, verdict.Revealed)
 
 
 class Presence(BaseModel):
@@ -97,7 +96,7 @@ def stored_name(kind: type[Event]) -> str:
     return str(kind.__struct_config__.tag)
 
 
-CHECKER_TYPES = [stored_name(kind) for kind in wire.EVENTS if kind in CHECKS or stored_name(kind).startswith("worker.")]
+CHECKER_TYPES = [stored_name(kind) for kind in wire.EVENTS if issubclass(kind, audit.AuditEvent | workers.WorkerEvent)]
 
 
 def everything(_: Item) -> bool:

@@ -32,7 +32,7 @@ def create_app(parts: Parts) -> FastAPI:
     past = Past(parts, reach)
     numbers, requests = metrics.router(parts, feeds)
     routers = (
-        uploads.router(parts, reach, authenticate, deliveries),
+        uploads.router(parts, authenticate, deliveries),
         downloads.router(parts, reach, authenticate, deliveries),
         commands.router(parts, reach, authenticate, checks.Checks(parts, deliveries)),
         agents.router(agents.Agents(parts, reach, authenticate, feeds)),

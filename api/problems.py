@@ -78,11 +78,11 @@ class SceneRefused(Refused):
 
 
 class RoundOpen(Refused):
-    """The verdicts of this round are not all sealed; until then file your own rendering of the tile first."""
+    """The verdicts of this round are not all sealed; until then name your own rendering of the tile, uploaded before, as `evidence`."""
 
 
 class EvidenceSwapped(Refused):
-    """For region {region} another rendering was filed before."""
+    """For region {region} another rendering was named before."""
 
 
 class BadCursor(Refused):

@@ -43,13 +43,11 @@ PATH_TYPES: dict[str, Schema] = {
     "worker": {"type": "string", "pattern": "^worker-[1-9][0-9]{0,14}$", "examples": ["worker-26"]},
     "job": {"type": "string", "pattern": "^job-[1-9][0-9]{0,14}$", "examples": ["job-100"]},
     "payout": {"type": "string", "pattern": "^payout-[1-9][0-9]{0,14}$", "examples": ["payout-307"]},
-    "audit": {"type": "string", "pattern": "^audit-[1-9][0-9]{0,14}$", "examples": ["audit-95"]},
     "task": {"type": "string", "pattern": "^(job-[1-9][0-9]{0,14}/[1-9][0-9]{0,14}|bench-[1-9][0-9]{0,14})$", "examples": ["job-100/4"]},
     "upload": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
     "sha256": DIGEST,
     "position": {"type": "integer", "minimum": 1, "maximum": query.POSITION_MAX},
     "index": {"type": "integer", "minimum": 0, "maximum": 9_999},
-    "region": {"type": "integer", "minimum": 0, "maximum": 9_999},
     "id": TEXT,
 }
 KEY: Schema = {
@@ -191,8 +189,6 @@ def bytes_in(schemas: Schemas) -> Iterator[tuple[str, Operation]]:
     yield "uploads.abandon", Operation("bytes", {204: None}, (*who, *mine), uploads.SCOPES)
     stored = json(schemas.of(objects.Stored))
     yield "objects.put", Operation("bytes", {201: stored}, (*who, *INTAKE), uploads.SCOPES, (), content)
-    filed = (*who, *INTAKE, "not_yours", "not_found", "not_drawn", "evidence_swapped")
-    yield "agents.file", Operation("agents", {201: stored}, filed, ("agent",), (), content)
 
 
 def bytes_out() -> Iterator[tuple[str, Operation]]:
@@ -201,7 +197,7 @@ def bytes_out() -> Iterator[tuple[str, Operation]]:
     for id, content, codes, parameters in (
         ("jobs.manifest", manifest, ("not_yours",), (RANGE,)),
         ("jobs.asset", BINARY, ("not_yours", "not_found"), (RANGE,)),
-        ("tasks.raw", BINARY, ("not_yours", "not_found", "not_accepted", "round_open", "evidence_swapped"), (RANGE, evidence)),
+        ("tasks.raw", BINARY, ("not_yours", "not_found", "not_accepted", "not_drawn", "round_open", "evidence_swapped"), (RANGE, evidence)),
     ):
         yield id, Operation("bytes", {200: content, 206: content}, (*WHO, *BYTES, *codes), (), parameters)
     yield "audit.evidence", Operation("proofs", {200: BINARY, 206: BINARY}, (*BYTES, "not_found"), None, (RANGE,))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from api.objects.deliveries import Deliveries
 from api.parts import Reader
 from api.problems import NotAccepted, RoundOpen
-from domain.errors import NotFound, NotYours
+from domain.errors import NotDrawn, NotFound, NotYours
 from domain.ids import AccountId, AuditId, JobId, WorkerId
 from domain.parts import Audit, Job, Task
 from domain.world import World
@@ -26,8 +26,9 @@ class Access:
 
     def raw(self, account: AccountId, task: Task, index: int, evidence: str = "") -> str:
         """The hash of a tile's raw object: for the creator once the task is accepted, for a drawn checker once its round has sealed
-        its verdicts, or once it has filed its own rendering of that tile (`evidence` files one that it uploaded): so nobody hands back
-        what he was shown. Raises `NotYours`, `NotAccepted`, `RoundOpen`, `EvidenceSwapped`, `NotFound`."""
+        its verdicts. Earlier it must name its own rendering of a region of its round, which it uploaded before, as `evidence`, and
+        that for good: so nobody hands back what he was shown.
+        Raises `NotYours`, `NotAccepted`, `RoundOpen`, `NotDrawn`, `EvidenceSwapped`, `NotFound`."""
         world = self._reader.world
         audit = world.audits.get(task.audit)
         number = drawn(world, account, audit) if audit else 0
@@ -40,10 +41,11 @@ class Access:
             if task.status not in ACCEPTED:
                 raise NotAccepted(task=task.id)
         elif audit is not None and not sealed(audit, number):
-            if evidence and self._deliveries.has(account, evidence):
-                self._deliveries.file(account, audit.id, index, evidence)
-            if not self._deliveries.filed(account, audit.id, index):
+            if not self._deliveries.has(account, evidence):
                 raise RoundOpen
+            if index not in audit.rounds[number - 1].regions:
+                raise NotDrawn(id=f"tile {index}", audit=audit.id)
+            self._deliveries.file(account, audit.id, index, evidence)
         return task.proof.raw[index]
 
 

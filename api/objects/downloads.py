@@ -45,7 +45,7 @@ class Downloads:
 
     async def raw(self, request: Request) -> Response:
         """A proved tile, for the creator once it is accepted, and for drawn checkers. A checker whose round has not sealed its
-        verdicts names its own rendering of the tile, uploaded before, as `evidence`, unless it has filed it already."""
+        verdicts names its own rendering of the tile, uploaded before, as `evidence`."""
         caller = await self._authenticate(request)
         index = request.path_params["index"]
         if not INDEX.fullmatch(index):

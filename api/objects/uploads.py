@@ -11,18 +11,16 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from api import bodies
-from api.auth import keys
 from api.auth.keys import Authenticate, Caller
 from api.objects.deliveries import Deliveries
 from api.parts import Parts
 from api.problems import Invalid, UploadLimit
-from api.reach import Reach
 from domain import body
-from domain.errors import NotDrawn, NotFound, NotYours
-from domain.ids import AccountId, AuditId
+from domain.errors import NotYours
+from domain.ids import AccountId
 from domain.log import wire
 from domain.value import Value
-from domain.work import objects, tiles
+from domain.work import objects
 from domain.work.objects import Stored, Upload
 
 SCOPES = ("create", "agent", "provide")
@@ -50,8 +48,8 @@ class Progress(Value):
 
 
 class Uploads:
-    def __init__(self, parts: Parts, reach: Reach, authenticate: Authenticate, deliveries: Deliveries) -> None:
-        self._parts, self._reach, self._authenticate, self._deliveries = parts, reach, authenticate, deliveries
+    def __init__(self, parts: Parts, authenticate: Authenticate, deliveries: Deliveries) -> None:
+        self._parts, self._authenticate, self._deliveries = parts, authenticate, deliveries
         self._open: defaultdict[AccountId, set[str]] = defaultdict(set)
 
     async def begin(self, request: Request) -> Response:
@@ -108,23 +106,6 @@ class Uploads:
         self._note(caller, stored)
         return _json(201, stored)
 
-    async def file(self, request: Request) -> Response:
-        """File one's own rendering of a region as evidence, before the worker's may be seen."""
-        caller = await self._authenticate(request)
-        caller.require("agent")
-        path = request.path_params
-        checker = await keys.own_worker(self._parts, self._reach, caller, path["worker"])
-        audit = self._parts.reader.world.audits.get(AuditId(path["audit"]))
-        if audit is None:
-            raise NotFound(id="the audit")
-        number = next((n for n, each in enumerate(audit.rounds, 1) if checker.id in each.checkers), 0)
-        if not number or path["region"] not in {str(region) for region in audit.rounds[number - 1].regions}:
-            raise NotDrawn(id=checker.id, audit=audit.id)
-        stored = await self._parts.objects.put(self._metered(caller, request), size_max=tiles.RAW_BYTES_MAX)
-        self._deliveries.file(caller.account, audit.id, int(path["region"]), stored.sha256)
-        self._note(caller, stored)
-        return _json(201, stored)
-
     async def _caller(self, request: Request) -> Caller:
         caller = await self._authenticate(request)
         caller.require(*SCOPES)
@@ -162,10 +143,8 @@ def _json(status: int, value: Value, headers: dict[str, str] | None = None) -> R
     return Response(wire.encode(value), status, headers, "application/json")
 
 
-def router(parts: Parts, reach: Reach, authenticate: Authenticate, deliveries: Deliveries) -> APIRouter:
-    routes, uploads = APIRouter(), Uploads(parts, reach, authenticate, deliveries)
-    evidence = "/v1/agents/{worker}/audits/{audit}/regions/{region}"
-    routes.add_api_route(evidence, uploads.file, methods=["PUT"], operation_id="agents.file")
+def router(parts: Parts, authenticate: Authenticate, deliveries: Deliveries) -> APIRouter:
+    routes, uploads = APIRouter(), Uploads(parts, authenticate, deliveries)
     routes.add_api_route("/v1/uploads", uploads.begin, methods=["POST"], operation_id="uploads.begin")
     routes.add_api_route("/v1/uploads/{upload}", uploads.progress, methods=["HEAD"], operation_id="uploads.progress")
     routes.add_api_route("/v1/uploads/{upload}", uploads.append, methods=["PATCH"], operation_id="uploads.append")

@@ -5,11 +5,13 @@ from hashlib import sha256
 
 import pytest
 
+from api.document import examples
 from api.objects.downloads import span
 from api.parts import Limits
 from api.problems import RangeNotSatisfiable
 from domain.ids import AuditId, TaskId
 from domain.parts import Audit, Round
+from domain.proof import verdict
 from tests.api.house import House, job_fields, owner, people, problem, running, scene, secret_of, submitted
 from tests.api.test_commands import leased
 
@@ -148,7 +150,7 @@ def drawn(house: House, task: TaskId, *rounds: list[str]) -> Audit:
     return audit
 
 
-async def test_a_checker_sees_the_workers_tile_only_when_its_own_is_filed_or_its_round_is_sealed() -> None:
+async def test_a_checker_names_its_own_rendering_for_good_before_it_sees_the_workers() -> None:
     async with running(people()) as house:
         task = await committed(house)
         first, second = people().workers["checker 0"], people().workers["checker 1"]
@@ -159,13 +161,18 @@ async def test_a_checker_sees_the_workers_tile_only_when_its_own_is_filed_or_its
         assert [problem(lazy), problem(claimed)] == [(409, "round_open")] * 2
         assert problem(await house.get(secret_of(owner(people(), second)), path)) == (404, "not_yours")
 
-        async with house.client(secret) as http:
-            filing = f"/v1/agents/{first}/audits/{audit.id}/regions"
-            assert (await http.put(f"{filing}/0", content=b"my own rendering")).status_code == 201
-            swapped = await http.put(f"{filing}/0", content=b"somebody else's")
-            other = await http.put(f"{filing}/1", content=b"not mine to check")
-        assert (problem(swapped), problem(other)) == ((422, "evidence_swapped"), (403, "not_drawn"))
-        assert (await house.get(secret, path)).content == b"tile 0"
+        own, other = await house.put(secret, b"my own rendering"), await house.put(secret, b"another")
+        shown = await house.get(secret, path, params={"evidence": own})
+        again = await house.get(secret, path, params={"evidence": own})
+        swapped = await house.get(secret, path, params={"evidence": other})
+        elsewhere = await house.get(secret, f"/v1/tasks/{task}/raw/1", params={"evidence": own})
+        assert [shown.content, again.content] == [b"tile 0"] * 2
+        assert [problem(swapped), problem(elsewhere)] == [(422, "evidence_swapped"), (403, "not_drawn")]
+
+        reveal = examples.EXAMPLES[verdict.Reveal] | {"audit": audit.id, "evidence_sha256": [other]}
+        reveal["metrics"] = [reveal["metrics"][0] | {"region": 0}]
+        answer = await house.post(secret, f"/v1/agents/{first}/reveal", reveal, key="")
+        assert problem(answer) == (422, "evidence_swapped")
 
 
 async def test_what_was_shown_to_an_earlier_round_is_not_shown_to_a_later_one_before_it_sealed() -> None:
