@@ -28,6 +28,8 @@ from worker_runtime.gpu.mitsuba import EngineFailed
 KEPT_MAX = 2
 """Children with a scene that wait for more of it."""
 CACHE_BYTES_MAX = 8 << 30
+JOBS_MAX = 100
+"""Whose specifications are remembered."""
 
 logger = structlog.get_logger()
 
@@ -125,6 +127,8 @@ class Studio:
         with _reasons():
             if job not in self.orders:
                 self.orders[job] = await self._submitted(job, least_pos)
+                if len(self.orders) > JOBS_MAX:
+                    del self.orders[next(iter(self.orders))]
             submitted = self.orders[job]
             spec = spec_of(submitted)
             frame, numbers = tiles.task_tiles(number, spec.grid, spec.group)
