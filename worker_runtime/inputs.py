@@ -4,7 +4,6 @@ worker_runtime/loop.py then performs; what becomes of them comes back as input. 
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from domain.ids import AuditId, TaskId
 from domain.value import Value
 
 
@@ -81,6 +80,3 @@ class Agent(Protocol):
     def wake_us(self) -> int | None:
         """When it wants to be told that time has passed, if nothing else happens before."""
         ...
-
-
-Subject = TaskId | AuditId
