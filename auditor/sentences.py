@@ -60,7 +60,7 @@ def _proof(event: Event) -> str:
                 f"beacon for {event.grid_us / 1e6:.3f} s: block {event.block_number} {event.block_hash}, sealing {event.sealed_size} events"
             )
         case audit.RoundEvent():
-            chance = f", p {event.p_ppm} ppm, u {event.u}" if isinstance(event, audit.Opened) else ""
+            chance = f", p {event.p_ppm} ppm, u {event.u}" if isinstance(event, audit.Opened | audit.SecondLook) else ""
             who = ", ".join(event.checkers) or "nobody"
             return f"{event.audit}, round {event.round}: regions {list(event.regions)} of {event.task} by {who}{chance}"
         case audit.Closed():

@@ -60,7 +60,7 @@ class Story:
 
     def _pool(self, it: Recorded[Event], event: earnings.Distributed) -> None:
         """First every claim, scaled down when the pool is short (DOMAIN.md §1 *Checker pay*)."""
-        claims = [claim for claim in self._world.claims if claim.checker not in self._world.barred]
+        claims = [claim for claim in self._world.claims.get(event.asset, []) if claim.checker not in self._world.barred]
         whole = -self._world.balances.get(f"{event.asset}:2245.pool", 0)  # type: ignore[call-overload]
         asked = [claim.amount for claim in claims]
         paid = split(whole, asked) if sum(asked) > whole else asked

@@ -68,5 +68,7 @@ Signature = Annotated[str, Field(pattern="^0x[0-9a-f]{130}$")]
 """65 bytes r ‖ s ‖ v of an EIP-712 signature."""
 Word = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_.-]{0,39}$", examples=["mitsuba"])]
 """A code, never free text."""
+Model = Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9 ._()/+-]{0,79}$", examples=["NVIDIA H200"])]
+"""A device's name, as its driver gives it."""
 Class = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,39}/[a-z0-9][a-z0-9_.-]{0,39}$", examples=["mitsuba-3.9.1/cpu"])]
 """Engine build and device class."""

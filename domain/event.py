@@ -54,10 +54,13 @@ class Origin(Value):
             raise WrongSignature(id=claim.account, purpose=claim.purpose)
 
     def require_approver(self, world: World, what: str, role: str = "admin") -> AccountId:
-        """Two persons: the caller, and another one who signed. Returns the other one."""
+        """Two persons: the caller, and another one who signed with an owner key. Returns the other one."""
         self.require(world, role)
         other = world.keys.get(self.approver, NO_ACCOUNT)
         if other in {NO_ACCOUNT, self.account} or role not in world.people[other].roles:
+            raise ApproverMissing(what=what, role=role)
+        key = world.people[other].keys[self.approver]
+        if key.purpose != "owner" or 0 < key.expires_us <= self.at_us:
             raise ApproverMissing(what=what, role=role)
         return other
 

@@ -95,6 +95,7 @@ AuditStatus = Literal["checking", "revealing", "closed"]
 AUDIT: Lifecycle[AuditStatus] = Lifecycle(
     "audit",
     ("checking", "verdict.committed", "checking"),
+    ("checking", "audit.second_look", "checking"),
     ("checking", "verdict.revealed", "revealing"),
     ("checking", "audit.widened", "checking"),
     ("checking", "audit.closed", "closed"),
@@ -106,6 +107,7 @@ AUDIT: Lifecycle[AuditStatus] = Lifecycle(
 PayoutStatus = Literal["requested", "approved", "signed", "mined", "final", "cancelled"]
 PAYOUT: Lifecycle[PayoutStatus] = Lifecycle(
     "payout",
+    ("requested", "payout.approved", "requested"),
     ("requested", "payout.approved", "approved"),
     ("requested", "payout.cancelled", "cancelled"),
     ("approved", "payout.cancelled", "cancelled"),
@@ -132,4 +134,17 @@ WORKER: Lifecycle[Presence] = Lifecycle(
     ("online", "worker.offline", "offline"),
 )
 
-LIFECYCLES: tuple[Lifecycle[str], ...] = (JOB, TASK, BENCH, AUDIT, PAYOUT, DEPOSIT, WORKER)  # type: ignore[assignment]
+Mode = Literal["active", "paused", "draining", "retired"]
+MODES: tuple[Mode, ...] = ("active", "paused", "draining", "retired")
+MODE: Lifecycle[Mode] = Lifecycle(
+    "worker's mode", *((mode, "worker.changed", after) for mode in MODES if mode != "retired" for after in MODES)
+)
+
+Quarantine = Literal["free", "quarantined"]
+QUARANTINE: Lifecycle[Quarantine] = Lifecycle(
+    "worker's quarantine",
+    ("free", "worker.quarantined", "quarantined"),
+    ("quarantined", "worker.released", "free"),
+)
+
+LIFECYCLES: tuple[Lifecycle[str], ...] = (JOB, TASK, BENCH, AUDIT, PAYOUT, DEPOSIT, WORKER, MODE, QUARANTINE)  # type: ignore[assignment]

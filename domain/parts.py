@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from domain.accounts import Account, Asset
 from domain.ids import NO_ACCOUNT, NO_AUDIT, NO_WORKER, AccountId, AuditId, BatchId, BeaconId, DepositId, JobId, PayoutId, TaskId, WorkerId
-from domain.lifecycle import AUDIT, BENCH, JOB, PAYOUT, TASK, AuditStatus, JobStatus, PayoutStatus, Presence
+from domain.lifecycle import AUDIT, BENCH, JOB, PAYOUT, TASK, AuditStatus, JobStatus, Mode, PayoutStatus, Presence
 from domain.units import ZERO, Units
 
 Seat = tuple[int, int, int, int, int]
@@ -65,10 +65,14 @@ class Standing(Struct):
     scored_us: int = 0
     seconds_us: list[int] = []
     """Of the last benches."""
+    bench_us: int | None = None
+    """Since when it waits for the next one, or from when on it will."""
     clean: int = 0
     """Clean audits since the last conviction."""
     cleared: int = 0
     """Clean audits in all."""
+    waiting: list[TaskId] = []
+    """Shares that wait for later clean audits, the oldest first."""
     held: int = 0
     """Tasks leased, committed or auditing."""
     seat: Seat | None = None
@@ -81,9 +85,11 @@ class Worker(Struct):
     kind: str
     slots: int
     vram_mib: int
+    models: list[str]
+    """Of its devices."""
     country: str
     classes: dict[str, Standing]
-    mode: str = "active"
+    mode: Mode = "active"
     presence: Presence = "offline"
     session: str = ""
     online_us: int = 0
@@ -99,6 +105,11 @@ class Worker(Struct):
     """A checker's time online in this epoch, up to when it last came online."""
 
     @property
+    def is_there(self) -> bool:
+        """It may be given work, as far as itself is concerned."""
+        return self.presence == "online" and self.mode == "active" and not self.quarantined_us
+
+    @property
     def reliability_ppm(self) -> int:
         return 1_000_000 * (sum(self.record) + 1) // (len(self.record) + 2)
 
@@ -111,6 +122,9 @@ class Job(Struct):
     creator: AccountId
     asset: Asset
     engine: str
+    build: str
+    policy: str
+    """That it was submitted under."""
     spec_sha256: str
     manifest_sha256: str
     frames: int
@@ -123,6 +137,8 @@ class Job(Struct):
     vram_mib: int
     countries: list[str]
     """Where it may run; empty: everywhere."""
+    models: list[str]
+    """Devices that it may run on; empty: all."""
     deadline_us: int
     tasks: int
     wu_milli: int = 0
@@ -141,6 +157,7 @@ class Job(Struct):
     failures: dict[WorkerId, int] = {}
     outcome: str = ""
     reason: str = ""
+    closed_us: int = 0
     status: JobStatus = "submitted"
 
     def move(self, happens: str) -> None:
@@ -206,6 +223,8 @@ class Audit(Struct):
     drawn_regions: int = 0
     """How many numbers of the stream "gl/region/1" are used up; the next below, of "gl/checker/1"."""
     drawn_checkers: int = 0
+    looking: bool = False
+    """The first round is sealed, and whether a second checker looks is not drawn yet."""
     seals: dict[WorkerId, str] = {}
     verdicts: dict[WorkerId, str] = {}
     result: str = ""
@@ -216,7 +235,7 @@ class Audit(Struct):
 
 
 class Draw(Struct):
-    """A proof that waits for the lottery, or a worker that waits for its bench."""
+    """A proof that waits for the lottery, a worker for its bench, or an audit for the second look; its beacon is drawn."""
 
     subject: str
     cls: str
@@ -268,11 +287,12 @@ class Payout(Struct):
     to: str
     amount: Units
     requested_us: int
+    approvers: list[AccountId] = []
     batch: BatchId = BatchId("")
     status: PayoutStatus = "requested"
 
-    def move(self, happens: str) -> None:
-        self.status = PAYOUT.after(self.status, happens)
+    def move(self, happens: str, chosen: PayoutStatus | None = None) -> None:
+        self.status = PAYOUT.after(self.status, happens, chosen)
 
 
 class Batch(Struct):

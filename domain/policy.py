@@ -52,6 +52,8 @@ class Policy(Value):
     verdict_factor: int = 5
     """A verdict is due after `verdict_us`, or this many times the task's work units in seconds, whichever is longer."""
     reveal_us: int = 5 * MINUTE
+    second_look_ppm: int = 200_000
+    """How likely a second checker is drawn when the first one has sealed; 0: nobody waits for that beacon."""
     rounds_max: int = 3
     checker_stake_min: Units = Units(1_000_000)
     quarantine_us: int = 30 * DAY
@@ -74,7 +76,7 @@ class Policy(Value):
     batch_wait_us: int = 10 * MINUTE
     payout_min: Units = Units(1_000_000)
     approval_min: Units = Units(10_000_000_000)
-    """Payouts from this amount on need an approval by finance."""
+    """Payouts from this amount on need approvals by two of finance."""
     address_delay_us: int = DAY
     deposit_min: Units = Units(10_000_000)
     unlock_us: int = 7 * DAY
@@ -107,6 +109,7 @@ DEMO = Policy(
     verdict_us=15 * SECOND,
     verdict_factor=0,
     reveal_us=5 * SECOND,
+    second_look_ppm=0,
     presence_us=10 * SECOND,
     grace_us=5 * SECOND,
     maturity_us=SECOND,

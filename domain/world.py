@@ -47,6 +47,9 @@ class World(Struct):
     """Policies that were adopted and are not in force yet: (from when, policy)."""
     assets: dict[Asset, AssetInfo] = {}
     engines: dict[str, Engine] = {}
+    """The newest build of each."""
+    builds: dict[str, Engine] = {}
+    """Every build that there ever was: jobs and workers keep theirs."""
     people: dict[AccountId, Person] = {}
     keys: dict[str, AccountId] = {}
     workers: dict[WorkerId, Worker] = {}
@@ -68,6 +71,8 @@ class World(Struct):
     """Positions of the jobs with ready tasks."""
     free: dict[str, list[Seat]] = {}
     """By class, the free workers in the order in which they are asked."""
+    checkers: dict[str, list[int]] = {}
+    """By class, the positions of the checkers that may be drawn."""
     timers: list[tuple[int, int, int, str]] = []
     """(due, position, number, "<verb> <subject>"), the next first."""
     due_us: dict[str, int] = {}
@@ -81,14 +86,18 @@ class World(Struct):
     proofs_waiting: list[tuple[int, int, TaskId]] = []
     """(since, position, task): for a beacon; the next below, likewise (since, worker's position, class)."""
     benches_waiting: list[tuple[int, int, str]] = []
+    looks_waiting: list[tuple[int, int, AuditId]] = []
+    """(since, position, audit): whether a second checker looks is drawn from the next beacon."""
     draws: list[Draw] = []
+    looks: list[Draw] = []
     benches_due: list[Draw] = []
     benches: int = 0
     """Under lease."""
 
-    claims: list[CheckClaim] = []
+    claims: dict[Asset, list[CheckClaim]] = {}
+    """Of this epoch, by the asset of the work."""
     barred: list[WorkerId] = []
-    """Checkers that missed or erred in this epoch."""
+    """Checkers that missed or erred in this epoch, in whatever asset."""
     epoch_us: int = 0
     """When this epoch began."""
     final_block: int = 0
@@ -105,6 +114,8 @@ class World(Struct):
     def begin_block(self, at_us: int) -> None:
         while self.coming and self.coming[0][0] <= at_us:
             self.policy = self.coming.pop(0)[1]
+            for worker in self.workers.values():
+                self.seat(worker)
 
     def begin_event(self, pos: int, at_us: int) -> None:
         self.pos, self.at_us = pos, at_us
@@ -114,7 +125,7 @@ class World(Struct):
         grid = self.grid_after(at_us)
         if self.marks and self.marks[-1][0] == grid:
             self.marks.pop()
-        elif not any(row[0] <= at_us for row in (*self.proofs_waiting[:1], *self.benches_waiting[:1])):
+        elif (since_us := self.waits_since_us()) is None or since_us > at_us:
             self.marks.clear()
         self.marks.append((grid, size, root))
 
@@ -141,10 +152,15 @@ class World(Struct):
         grid = self.policy.grid_us
         return -(-at_us // grid) * grid
 
+    def waits_since_us(self) -> int | None:
+        """Since when the oldest waits that needs a beacon."""
+        oldest = (*self.proofs_waiting[:1], *self.benches_waiting[:1], *self.looks_waiting[:1])
+        return min((row[0] for row in oldest), default=None)
+
     def next_grid_us(self) -> int | None:
         """Of the beacon that is wanted next, if any is: the smallest after the last one that is not before the oldest that waits."""
-        waiting = [row[0] for row in (*self.proofs_waiting[:1], *self.benches_waiting[:1])]
-        return max(self.grid_after(min(waiting)), self.grid_us + self.policy.grid_us) if waiting else None
+        since_us = self.waits_since_us()
+        return None if since_us is None else max(self.grid_after(since_us), self.grid_us + self.policy.grid_us)
 
     def set_timer(self, verb: str, subject: str, due_us: int) -> None:
         self.drop_timer(verb, subject)
@@ -212,14 +228,12 @@ class World(Struct):
         self.seat(worker)
 
     def seat(self, worker: Worker) -> None:
-        """Put the worker where it belongs among the free ones; to be called after whatever may change that."""
-        free = (
-            worker.presence == "online"
-            and worker.mode == "active"
-            and worker.kind != "checker"
-            and not worker.quarantined_us
-            and len(worker.leases) < worker.slots
-        )
+        """Put the worker where it belongs among the free ones, a checker among those to draw from; to be called after whatever may
+        change that."""
+        if worker.kind == "checker":
+            self._seat_checker(worker)
+            return
+        free = worker.is_there and len(worker.leases) < worker.slots
         for cls, standing in worker.classes.items():
             row = self.free.setdefault(cls, [])
             if standing.seat:
@@ -231,22 +245,38 @@ class World(Struct):
                 standing.seat = place
                 insort(row, place)
 
+    def _seat_checker(self, worker: Worker) -> None:
+        at = position(worker.id)
+        for cls in worker.classes:
+            row = self.checkers.setdefault(cls, [])
+            if at in row[(found := bisect_left(row, at)) : found + 1]:
+                row.remove(at)
+            if worker.is_there:
+                insort(row, at)
+
     def want_bench(self, worker: Worker, cls: str, since_us: int) -> None:
         self.unwant_bench(worker, cls)
+        worker.classes[cls].bench_us = since_us
         insort(self.benches_waiting, (since_us, position(worker.id), cls))
 
     def unwant_bench(self, worker: Worker, cls: str) -> None:
-        mine = position(worker.id), cls
-        self.benches_waiting = [row for row in self.benches_waiting if row[1:] != mine]
+        standing = worker.classes[cls]
+        if standing.bench_us is not None:
+            drop(self.benches_waiting, (standing.bench_us, position(worker.id), cls))
+            standing.bench_us = None
         self.benches_due = [due for due in self.benches_due if (due.subject, due.cls) != (worker.id, cls)]
 
     def accrue(self, share: Share) -> None:
-        """Keep a share until it matures; its timer stands as soon as it is known when that is at the earliest (DOMAIN.md §1)."""
+        """Keep a share until it matures; its timer stands as soon as it is known when that is at the earliest (DOMAIN.md §1). A fee for
+        a cancelled lease has no work that could be audited."""
         self.shares[share.task] = share
         self.jobs[share.job].unmatured += 1
-        if not self.policy.later_audits:
+        task = self.tasks[share.task]
+        if not self.policy.later_audits or task.status == "cancelled":
             self.set_timer("mature", share.task, share.accepted_us + self.policy.maturity_us)
-        elif self.tasks[share.task].audit:
+            return
+        self.workers[share.worker].classes[share.cls].waiting.append(share.task)
+        if task.audit:
             self.set_timer("mature", share.task, share.accepted_us + self.policy.audited_us)
 
     def clear(self, worker: Worker, cls: str) -> None:
@@ -254,16 +284,35 @@ class World(Struct):
         standing = worker.classes[cls]
         standing.clean += 1
         standing.cleared += 1
-        for share in self.shares.values():
-            waited = share.worker == worker.id and share.cls == cls and standing.cleared - share.cleared == self.policy.later_audits
-            if waited and self.policy.later_audits:
-                self.set_timer("mature", share.task, max(self.at_us, share.accepted_us + self.policy.maturity_us))
+        while standing.waiting:
+            share = self.shares[standing.waiting[0]]
+            if standing.cleared - share.cleared < self.policy.later_audits:
+                return
+            del standing.waiting[0]
+            self.set_timer("mature", share.task, max(self.at_us, share.accepted_us + self.policy.maturity_us))
 
-    def arm_pool(self, asset: Asset) -> None:
-        """The pool is distributed at the end of the epoch in which there is something to distribute, and somebody to have it."""
-        if self.claims and self.credit(accounts.pool(asset)) and self.timer("pool", f"epoch-0 {asset}") is None:
+    def ripen(self, task: TaskId) -> Share:
+        """Take a share out: it is mature."""
+        share = self.shares.pop(task)
+        self.drop_timer("mature", task)
+        waiting, job = self.workers[share.worker].classes[share.cls].waiting, self.jobs[share.job]
+        if task in waiting:
+            waiting.remove(task)
+        job.unmatured -= 1
+        self.arm_archive(job)
+        return share
+
+    def arm_archive(self, job: Job) -> None:
+        """A closed job is forgotten some time after its end, when every share of it has matured. None of its audits is open then: it
+        closed with the last task that was audited."""
+        if job.status == "closed" and not job.unmatured:
+            self.set_timer("archive", job.id, max(self.at_us, job.closed_us + self.policy.archive_us))
+
+    def arm_pool(self) -> None:
+        """The pools are distributed at the end of the epoch in which there is something to distribute, and somebody to have it."""
+        if self.timer("pool", "epoch-0") is None and any(self.credit(accounts.pool(asset)) for asset in self.claims):
             epoch = self.policy.epoch_us
-            self.set_timer("pool", f"epoch-0 {asset}", (self.at_us // epoch + 1) * epoch)
+            self.set_timer("pool", "epoch-0", (self.at_us // epoch + 1) * epoch)
 
 
 def drop(row: list[T], item: T) -> None:

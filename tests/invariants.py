@@ -77,6 +77,20 @@ def lists(world: World) -> None:
         assert seats == sorted(
             worker.classes[cls].seat for worker in world.workers.values() if cls in worker.classes and worker.classes[cls].seat
         )  # type: ignore[type-var]
+    for worker in world.workers.values():
+        for cls, standing in worker.classes.items():
+            newcomer_full = standing.clean < world.policy.warm_up and standing.held >= world.policy.probation
+            free = worker.is_there and worker.kind != "checker" and len(worker.leases) < worker.slots and not newcomer_full
+            assert (standing.seat is not None) == bool(free and standing.price and standing.score), f"seat of {worker.id}"
+            assert standing.seat is None or standing.seat[1:3] == (-worker.reliability_ppm, -standing.score)
+            assert (position(worker.id) in world.checkers.get(cls, [])) == (worker.kind == "checker" and worker.is_there)
+            assert ((standing.bench_us, position(worker.id), cls) in world.benches_waiting) == (standing.bench_us is not None)
+    looking = [audit for _, _, audit in world.looks_waiting] + [look.subject for look in world.looks]
+    assert sorted(looking) == sorted(audit.id for audit in world.audits.values() if audit.looking)
+    for audit in world.audits.values():
+        assert (world.timer("tally", audit.id) is None) == (audit.looking or audit.status == "closed"), f"timer of {audit.id}"
+    for job in world.jobs.values():
+        assert (world.timer("archive", job.id) is not None) == (job.status == "closed" and not job.unmatured), f"end of {job.id}"
     waiting = [task for _, _, task in world.proofs_waiting] + [draw.subject for draw in world.draws]
     assert sorted(waiting) == sorted(task.id for task in world.tasks.values() if task.status == "committed")
 
@@ -85,6 +99,7 @@ def check_sealed(world: World, at_us: int) -> None:
     """After the house had its turn, and had it to the end."""
     check(world)
     assert not world.draws
+    assert not world.looks
     assert not world.quoting
     assert match.best(world, at_us) is None, "a bid and a task that agree did not meet"
     wakes_us = house.wakes_us(world, at_us)

@@ -244,21 +244,28 @@ class Network:
         return self.do(it.worker, self.agent_signed(command, it.owner), it.owner)
 
     def check(self, id: AuditId) -> list[Recorded[Event]]:
-        """Every drawn checker of the round judges honestly: all seal, then all reveal."""
+        """Every drawn checker of the round judges honestly: all seal, also whoever a second look adds, then all reveal."""
         audit, done = self.world.audits[id], list[Recorded[Event]]()
         number = len(audit.rounds)
-        reveals = [(checker, self._verdict(id, checker, number)) for checker in audit.rounds[-1].checkers]
-        for checker, reveal in reveals:
-            owner = self.world.workers[checker].owner
-            metrics = tuple(verdict.Metric(m.region, m.equal, m.psnr_mdb, m.differing_ppm) for m in reveal.metrics)
-            seal = verdict.seal_of(id, checker, reveal.verdict, metrics, reveal.evidence_sha256, reveal.nonce)
-            command = verdict.Commit(audit=id, checker=checker, round=number, seal=seal, signature=DUMMY)
-            done += self.do(checker, self.agent_signed(command, owner), owner)
-        for checker, reveal in reveals:
-            done += self.do(checker, reveal, self.world.workers[checker].owner)
+        while sealing := [checker for checker in audit.rounds[-1].checkers if checker not in audit.seals]:
+            for checker in sealing:
+                done += self.seal_verdict(id, checker)
+            while audit.looking:
+                done += self.beacon()
+        for checker in audit.rounds[-1].checkers:
+            if audit.status != "closed" and len(audit.rounds) == number:
+                done += self.do(checker, self.verdict(id, checker, number), self.world.workers[checker].owner)
         return done
 
-    def _verdict(self, id: AuditId, checker: WorkerId, number: int) -> verdict.Reveal:
+    def seal_verdict(self, id: AuditId, checker: WorkerId) -> list[Recorded[Event]]:
+        number, owner = len(self.world.audits[id].rounds), self.world.workers[checker].owner
+        it = self.verdict(id, checker, number)
+        metrics = tuple(verdict.Metric(m.region, m.equal, m.psnr_mdb, m.differing_ppm) for m in it.metrics)
+        seal = verdict.seal_of(id, checker, it.verdict, metrics, it.evidence_sha256, it.nonce)
+        command = verdict.Commit(audit=id, checker=checker, round=number, seal=seal, signature=DUMMY)
+        return self.do(checker, self.agent_signed(command, owner), owner)
+
+    def verdict(self, id: AuditId, checker: WorkerId, number: int) -> verdict.Reveal:
         audit = self.world.audits[id]
         it, regions = self.world.tasks[audit.task], audit.rounds[number - 1].regions
         assert it.proof
@@ -322,13 +329,7 @@ class Network:
         it, watch = next(iter(self.world.batches.values())), self.daemon("watch")
         paid, block = tuple(id for id in it.payouts if id not in failing), self.world.final_block + 1
         mined = batch.Mine(batch=it.id, tx_hash=it.tx_hash, block=block, paid=paid, failed=tuple(failing))
-        done = self.do(watch, mined)
-        final = batch.Finalise.model_validate(dict(mined) | {"gas": Units(21_000)})
-        return done + self.do(watch, final)
-
-
-def stranger(network: Network) -> AccountId:
-    return network.person("creator", "provider", "checker")
+        return self.do(watch, mined) + self.do(watch, batch.Finalise.model_validate(dict(mined) | {"gas": Units(21_000)}))
 
 
 def populated(policy: str = "demo", *, signs: bool = True) -> tuple[Network, AccountId, dict[str, WorkerId]]:

@@ -62,13 +62,30 @@ def _key(line: account.KeyLine) -> account.ApiKey | account.SigningKey:
 
 def _changed(event: account.Changed, _world: World, _by: Actor) -> Body:
     if event.approval:
-        fields = {"account": event.account, "roles": event.roles_added, "approver": event.approver, "approval": event.approval}
-        return account.Grant.model_validate(fields)
+        fields = {"account": event.account, "roles": event.roles_added, "removed": event.roles_removed}
+        return account.Grant.model_validate(fields | {"approver": event.approver, "approval": event.approval})
     return account.Change(
         roles_added=event.roles_added,
+        roles_removed=event.roles_removed,
         keys_added=tuple(map(_key, event.keys_added)),
         keys_removed=event.keys_removed,
         payout_address=event.payout_address or None,
+    )
+
+
+def _devices(devices: Sequence[worker.Device]) -> tuple[worker.DeviceIn, ...]:
+    return tuple(worker.DeviceIn(uuid_sha256=it.uuid_sha256, model=it.model, vram_mib=it.vram_mib) for it in devices)
+
+
+def _worker_changed(event: worker.Changed, _world: World, _by: Actor) -> Body:
+    return worker.Change(
+        worker=event.worker,
+        mode=event.mode,
+        slots=event.slots,
+        devices=None if event.devices is None else _devices(event.devices),
+        ram_mib=event.ram_mib,
+        country=event.country,
+        name_commitment=event.name_commitment,
     )
 
 
@@ -76,7 +93,7 @@ def _registered(event: worker.Registered, _world: World, _by: Actor) -> Body:
     return worker.Register(
         kind=event.kind,
         slots=event.slots,
-        devices=tuple(worker.DeviceIn(uuid_sha256=it.uuid_sha256, model=it.model, vram_mib=it.vram_mib) for it in event.devices),
+        devices=_devices(event.devices),
         ram_mib=event.ram_mib,
         country=event.country,
         classes=event.classes,
@@ -114,6 +131,7 @@ def _submitted(event: job.Submitted, _world: World, _by: Actor) -> Body:
         deadline_us=event.deadline_us,
         vram_mib=limits.vram_mib,
         countries=limits.countries,
+        models=limits.models,
     )
 
 
@@ -185,7 +203,7 @@ BUILDERS: dict[type[Event], Builder] = {
     ),
     account.Changed: _changed,
     worker.Registered: _registered,
-    worker.Changed: _same(worker.Change, "worker", "mode", "slots"),
+    worker.Changed: _worker_changed,
     worker.Online: _same(worker.GoOnline, "worker", "session"),
     worker.Offline: _offline,
     bid.Set: _bid,

@@ -29,6 +29,7 @@ BY_EVENT: dict[type[Event], str] = {
     job.Quoted: "quotes",
     beacon.Drawn: "beacons",
     audit.Opened: "lottery",
+    audit.SecondLook: "lottery",
     audit.Widened: "tallies",
     audit.Closed: "tallies",
     verdict.Revealed: "seals",

@@ -66,19 +66,20 @@ def checkers(value: str, pos: int, index: int, count: int, able: Sequence[tuple[
 
 
 def able_checkers(world: World, of: Task, before: Sequence[WorkerId]) -> list[tuple[WorkerId, AccountId, int]]:
-    """Online, same class, stake enough, and of nobody who has a part in it; by number."""
+    """Online, same class, stake enough, and of nobody who has a part in it; by number. An owner's stake is shared by his checkers."""
     asset = world.jobs[of.job].asset if of.job else next(iter(world.assets))
     involved = {of.owner, *([world.jobs[of.job].creator] if of.job else [])}
     payees = {world.people[who].payout_address for who in involved} - {""}
     spent = {world.workers[who].owner for who in before}
-    rows = []
+    able = []
     for it in sorted((it for it in world.workers.values() if it.kind == "checker"), key=lambda it: int(it.id.split("-")[1])):
         amount = -world.balances.get(accounts.stake(asset, it.owner), 0)
         ready = it.presence == "online" and it.mode == "active" and not it.quarantined_us and of.cls in it.classes
         free = it.owner not in involved | spent and world.people[it.owner].payout_address not in payees
         if ready and free and amount >= world.policy.checker_stake_min:
-            rows.append((it.id, it.owner, amount))
-    return rows
+            able.append((it.id, it.owner, amount))
+    count = [owner for _, owner, _ in able].count
+    return [(who, owner, max(1, amount // count(owner))) for who, owner, amount in able]
 
 
 def chance(world: World, of: Task) -> int:
@@ -144,6 +145,19 @@ def widened(it: audit.Widened, world: World) -> Iterator[Value]:
     asked = [checker for each in before.rounds for checker in each.checkers]
     who, used = checkers(before.value, before.proof_pos, before.drawn_checkers, 2, able_checkers(world, of, asked))
     yield Value("checkers", "checkers", (who, used), (list(it.checkers), it.drawn_checkers))
+
+
+def second_look(it: audit.SecondLook, world: World) -> Iterator[Value]:
+    of, before = world.tasks[it.task], world.audits[it.audit]
+    value = next(look.value for look in world.looks if look.subject == it.audit)
+    u, p_ppm = drawn("gl/second/1", value, before.proof_pos, 0), world.policy.second_look_ppm
+    yield Value("lottery", "u", str(u), it.u)
+    yield Value("lottery", "p_ppm", p_ppm, it.p_ppm)
+    yield Value("regions", "regions", before.rounds[0].regions, list(it.regions))
+    who = list[WorkerId]()
+    if u * MILLION < p_ppm << 64:
+        who, _ = checkers(value, before.proof_pos, 0, 1, able_checkers(world, of, before.rounds[0].checkers))
+    yield Value("checkers", "checkers", who, list(it.checkers))
 
 
 def closed(it: audit.Closed, world: World) -> Iterator[Value]:
@@ -216,6 +230,7 @@ def bench_opened(it: bench.Opened, world: World) -> Iterator[Value]:
 DRAWS: dict[type[Event], Callable[[Any, World], Iterator[Value]]] = {
     audit.Opened: opened,
     audit.Widened: widened,
+    audit.SecondLook: second_look,
     audit.Closed: closed,
     ruling.Accepted: accepted,
     task.Leased: leased,

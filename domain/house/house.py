@@ -3,6 +3,7 @@ does at the end of each block, with commands like everybody's; so many per block
 
 from collections.abc import Callable, Iterator
 from hashlib import sha256
+from itertools import islice, takewhile
 
 from domain.accounts import Asset
 from domain.event import Command, Event, Origin
@@ -97,7 +98,7 @@ ON_TIME: dict[str, Callable[[str], Command]] = {
     "archive": lambda id: routine.Archive(JobId(id)),
     "release": lambda id: worker.Release(WorkerId(AccountId(id))),  # type: ignore[arg-type]
     "unlock": lambda id: stake.Release(AccountId(id.split()[0]), Asset(id.split()[1])),  # type: ignore[arg-type]
-    "pool": lambda id: earnings.Distribute(Asset(id.split()[1])),
+    "pool": lambda _: earnings.Distribute(),
 }
 """What each timer asks for; `mature` is asked for many at once."""
 
@@ -113,6 +114,11 @@ def chores(world: World, at_us: int) -> Iterator[Chore]:
             break
         draw = world.draws[0]
         yield key("draw", draw.subject, world.tasks[TaskId(draw.subject)].fence), ruling.Lottery(draw)
+    for _ in range(DRAWS_MAX):
+        if not world.looks:
+            break
+        look = world.looks[0]
+        yield key("look", look.subject, 1), ruling.Look(look)
     while world.quoting:
         yield key("quote", world.quoting[0], 0), routine.Quote(world.quoting[0])
     while waiting := bench.next_bench(world):
@@ -129,37 +135,24 @@ def key(verb: str, subject: str, number: int) -> str:
 
 def next_timer(world: World, at_us: int) -> Chore | None:
     """The timer that is due first, as a command."""
-    for due_us, _, _, name in world.timers:
-        if due_us > at_us:
-            return None
-        verb, _, subject = name.partition(" ")
-        if verb == "archive" and not is_archivable(world, JobId(subject)):
-            continue
-        if verb == "mature":
-            return key(verb, subject, due_us), mature(world, TaskId(subject), at_us)
-        return key(verb, subject, due_us), ON_TIME[verb](subject)
-    return None
-
-
-def is_archivable(world: World, id: JobId) -> bool:
-    """Every share has matured, and no audit is open."""
-    it = world.jobs[id]
-    return not it.unmatured and all(world.audits[audit].status == "closed" for audit in it.audits)
+    if not world.timers or world.timers[0][0] > at_us:
+        return None
+    due_us, _, _, name = world.timers[0]
+    verb, _, subject = name.partition(" ")
+    asked = mature(world, TaskId(subject), at_us) if verb == "mature" else ON_TIME[verb](subject)
+    return key(verb, subject, due_us), asked
 
 
 def mature(world: World, first: TaskId, at_us: int) -> earnings.Mature:
     """All shares of this asset that are due, up to the limit of a list."""
     asset = world.shares[first].asset
-    due = [TaskId(name.partition(" ")[2]) for due_us, _, _, name in world.timers if due_us <= at_us and name.startswith("mature ")]
-    return earnings.Mature(asset, tuple([one for one in due if world.shares[one].asset == asset][: earnings.LINES_MAX]))
+    due = (name.partition(" ") for _, _, _, name in takewhile(lambda row: row[0] <= at_us, world.timers))
+    mine = (TaskId(subject) for verb, _, subject in due if verb == "mature" and world.shares[TaskId(subject)].asset == asset)
+    return earnings.Mature(asset, tuple(islice(mine, earnings.LINES_MAX)))
 
 
 def wakes_us(world: World, at_us: int) -> int | None:
     """When the house has something to do next, if nothing else happens before: `at_us` if there is something now."""
-    if world.draws or world.quoting or bench.next_bench(world) or match.best(world, at_us):
+    if world.draws or world.looks or world.quoting or bench.next_bench(world) or match.best(world, at_us):
         return at_us
-    for due_us, _, _, name in world.timers:
-        verb, _, subject = name.partition(" ")
-        if verb != "archive" or is_archivable(world, JobId(subject)):
-            return due_us
-    return None
+    return world.timers[0][0] if world.timers else None

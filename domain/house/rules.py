@@ -61,9 +61,8 @@ class EngineRegistered(Event, tag="engine.registered.v1"):
         return "engine"
 
     def apply(self, world: World) -> None:
-        world.engines[self.engine] = Engine(
-            self.engine, self.build, list(self.classes), self.bench_wu_milli, self.bench_tiles, self.wu_milli_per_msample
-        )
+        facts = self.bench_wu_milli, self.bench_tiles, self.wu_milli_per_msample
+        world.engines[self.engine] = world.builds[self.build] = Engine(self.engine, self.build, list(self.classes), *facts)
 
     def claims(self) -> tuple[Claim, ...]:
         facts = (self.build, self.classes, self.bench_wu_milli, self.bench_tiles, self.wu_milli_per_msample)

@@ -24,8 +24,13 @@ class Match(Value):
 def best(world: World, at_us: int) -> Match | None:
     """The next lease: ready tasks in order of job and number; for each the eligible free worker by (bid, reliability falling, score
     falling, idle since, id). None if no ready task finds one."""
+    lowest = {cls: row[0][0] for cls, row in world.free.items() if row}
+    if not lowest:
+        return None
     for pos in world.hungry:
         job = world.jobs[job_id(pos)]
+        if not any(lowest.get(cls, inf) <= job.limit_price for cls in world.builds[job.build].classes):
+            continue
         if next(candidates(world, job, at_us), None) is None:
             continue
         for number in job.ready:
@@ -35,26 +40,44 @@ def best(world: World, at_us: int) -> Match | None:
 
 
 def best_for(world: World, job: Job, task: Task, at_us: int) -> Match | None:
-    """Whoever failed this task is asked only if nobody else is there."""
+    """Whoever failed this task is asked only if nobody else could do it, now or when he has time."""
     fit = [pair for pair in candidates(world, job, at_us) if pair[1].id not in task.barred]
-    fresh = [pair for pair in fit if pair[1].id not in task.failed]
-    if not (chosen := fresh or fit):
+    chosen = [pair for pair in fit if pair[1].id not in task.failed]
+    if not chosen and not (task.failed and is_wanted_by_others(world, job, task, at_us)):
+        chosen = fit
+    if not chosen:
         return None
     (cls, worker, bid), *others = chosen
     runner_up = price(others[0][2], task.wu_milli) if others else None
-    within = sum(bisect_right(world.free.get(each, ()), (int(job.limit_price), inf)) for each in world.engines[job.engine].classes)
+    classes = world.builds[job.build].classes
+    within = sum(bisect_right(world.free.get(each, ()), (int(job.limit_price), inf)) for each in classes)
     return Match(task.id, worker.id, cls, price(bid, task.wu_milli), within, runner_up)
 
 
 def candidates(world: World, job: Job, at_us: int) -> Iterator[tuple[str, Worker, Units]]:
     """The free workers that may have tasks of the job, in the order in which they are asked, with class and bid."""
-    rows: list[Iterator[tuple[Seat, str]]] = [seats(world, cls) for cls in world.engines[job.engine].classes]
+    rows: list[Iterator[tuple[Seat, str]]] = [seats(world, cls) for cls in world.builds[job.build].classes]
     for seat, cls in merge(*rows):
         if seat[0] > job.limit_price:
             return
         worker = world.workers[worker_id(seat[4])]
         if obstacle(world, job, worker, cls, at_us) is None:
             yield cls, worker, Units(seat[0])
+
+
+def is_wanted_by_others(world: World, job: Job, task: Task, at_us: int) -> bool:
+    """Whether anybody is eligible, free or busy, who has not failed this task. It is asked only of tasks that somebody failed."""
+    return any(
+        worker.is_there
+        and worker.kind != "checker"
+        and 0 < worker.classes[cls].price <= job.limit_price
+        and worker.classes[cls].score > 0
+        and worker.id not in (*task.failed, *task.barred)
+        and obstacle(world, job, worker, cls, at_us) is None
+        for worker in world.workers.values()
+        for cls in world.builds[job.build].classes
+        if cls in worker.classes
+    )
 
 
 def seats(world: World, cls: str) -> Iterator[tuple[Seat, str]]:
@@ -74,6 +97,8 @@ def obstacle(world: World, job: Job, worker: Worker, cls: str, at_us: int) -> st
         return "memory"
     if job.countries and worker.country not in job.countries:
         return "country"
+    if job.models and not any(model in job.models for model in worker.models):
+        return "model"
     if job.failures.get(worker.id, 0) >= world.policy.job_failures_max:
         return "failed_job"
     return None

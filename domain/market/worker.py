@@ -9,12 +9,12 @@ from domain import body
 from domain.errors import Frozen, NotAllowed, NotYours, UnknownEngine
 from domain.event import Event, Origin
 from domain.ids import AccountId, AuditId, WorkerId, worker_id
+from domain.lifecycle import MODE, Mode
 from domain.parts import Standing, Worker
 from domain.value import Value
 from domain.world import World
 
 Kind = Literal["gpu", "cpu", "farm", "checker"]
-Mode = Literal["active", "paused", "draining", "retired"]
 SLOTS_MAX = 256
 """A conviction ends all leases of a worker in one command, which has a limit of bytes."""
 
@@ -33,6 +33,15 @@ class Device(Value):
     vram_mib: int
 
 
+def memory(devices: tuple[Device, ...]) -> int:
+    """Of the largest device, in MiB."""
+    return max((device.vram_mib for device in devices), default=0)
+
+
+def models(devices: tuple[Device, ...]) -> list[str]:
+    return list(dict.fromkeys(device.model for device in devices))
+
+
 class Registered(WorkerEvent, tag="worker.registered.v1"):
     """An owner put a machine, or a farm of them, on the market."""
 
@@ -49,21 +58,35 @@ class Registered(WorkerEvent, tag="worker.registered.v1"):
     name_commitment: str
 
     def apply(self, world: World) -> None:
-        vram_mib = max((device.vram_mib for device in self.devices), default=0)
+        devices = memory(self.devices), models(self.devices)
         classes = {cls: Standing() for cls in self.classes}
-        world.workers[self.worker] = Worker(self.worker, self.owner, self.kind, self.slots, vram_mib, self.country, classes)
+        world.workers[self.worker] = Worker(self.worker, self.owner, self.kind, self.slots, *devices, self.country, classes)
 
 
 class Changed(WorkerEvent, tag="worker.changed.v1"):
-    """It takes leases or not, and how many at once; what it has runs on."""
+    """It takes leases or not, and how many at once; what it has runs on. With other devices it is as fast as a new bench says."""
 
     who: ClassVar[str] = "its owner"
     mode: Mode
     slots: int
+    devices: tuple[Device, ...] | None
+    """None: as before; likewise below."""
+    ram_mib: int | None
+    country: str | None
+    name_commitment: str | None
+    rebenched: tuple[str, ...]
+    """Classes in which it has no score any more."""
 
     def apply(self, world: World) -> None:
         worker = world.workers[self.worker]
-        worker.mode, worker.slots = self.mode, self.slots
+        worker.mode, worker.slots = MODE.after(worker.mode, self.verb(), self.mode), self.slots
+        worker.country = worker.country if self.country is None else self.country
+        if self.devices is not None:
+            worker.vram_mib, worker.models = memory(self.devices), models(self.devices)
+        for cls in self.rebenched:
+            worker.classes[cls].score, worker.classes[cls].seconds_us = 0, []
+            if worker.presence == "online" and worker.kind != "checker":
+                world.want_bench(worker, cls, world.at_us)
         world.seat(worker)
 
 
@@ -137,8 +160,16 @@ class Released(WorkerEvent, tag="worker.released.v1"):
 
 class DeviceIn(body.Body):
     uuid_sha256: body.Digest
-    model: Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9 ._()/+-]{0,79}$")]
+    model: body.Model
     vram_mib: Annotated[int, Field(ge=0, le=1_048_576)]
+
+    def device(self) -> Device:
+        return Device(self.uuid_sha256, self.model, self.vram_mib)
+
+
+Devices = Annotated[tuple[DeviceIn, ...], Field(max_length=64, strict=False)]
+RamMib = Annotated[int, Field(ge=0, le=2**27)]
+Country = Annotated[str, Field(pattern="^([A-Z]{2})?$")]
 
 
 class Register(body.Body):
@@ -146,9 +177,9 @@ class Register(body.Body):
 
     kind: Kind
     slots: Annotated[int, Field(ge=1, le=SLOTS_MAX)] = 1
-    devices: Annotated[tuple[DeviceIn, ...], Field(max_length=64, strict=False)] = ()
-    ram_mib: Annotated[int, Field(ge=0, le=2**27)] = 0
-    country: Annotated[str, Field(pattern="^([A-Z]{2})?$")] = ""
+    devices: Devices = ()
+    ram_mib: RamMib = 0
+    country: Country = ""
     classes: Annotated[tuple[body.Class, ...], Field(min_length=1, max_length=16, strict=False)]
     name_commitment: body.Digest | None = None
 
@@ -158,7 +189,7 @@ class Register(body.Body):
         for cls in self.classes:
             if cls not in known:
                 raise UnknownEngine(engine=cls.partition("/")[0], cls=cls)
-        devices = tuple(Device(device.uuid_sha256, device.model, device.vram_mib) for device in self.devices)
+        devices = tuple(each.device() for each in self.devices)
         yield Registered(
             worker_id(origin.pos),
             origin.account,
@@ -180,20 +211,26 @@ def own(world: World, id: WorkerId, origin: Origin) -> Worker:
 
 
 class Change(body.Body):
-    """Pause, drain, retire or reactivate a worker, or change how many leases it takes."""
+    """Pause, drain, retire or reactivate a worker, or change how many leases it takes and what it is made of. What is left out stays."""
 
     worker: body.Worker
     mode: Mode | None = None
     slots: Annotated[int, Field(ge=1, le=SLOTS_MAX)] | None = None
+    devices: Devices | None = None
+    ram_mib: RamMib | None = None
+    country: Country | None = None
+    name_commitment: body.Digest | None = None
 
     def decide(self, world: World, origin: Origin) -> Iterator[Event]:
         worker = own(world, self.worker, origin)
         mode, slots = self.mode or worker.mode, self.slots or worker.slots
-        if (mode, slots) == (worker.mode, worker.slots):
+        facts = self.devices, self.ram_mib, self.country, self.name_commitment
+        if (mode, slots) == (worker.mode, worker.slots) and facts == (None, None, None, None):
             return
-        if worker.mode == "retired":
-            raise NotAllowed(what=worker.id, status="retired", happens=Changed.verb())
-        yield Changed(worker.id, mode, slots)  # type: ignore[arg-type]
+        MODE.guard(worker.id, worker.mode, Changed.verb())
+        devices = None if self.devices is None else tuple(each.device() for each in self.devices)
+        again = () if devices is None else tuple(worker.classes)
+        yield Changed(worker.id, mode, slots, devices, *facts[1:], again)
 
 
 class GoOnline(body.Body):

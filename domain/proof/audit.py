@@ -39,6 +39,9 @@ class RoundEvent(AuditEvent):
     checkers: tuple[WorkerId, ...]
     due_us: int
     """Until when verdicts are to be committed."""
+
+
+class DrawnEvent(RoundEvent):
     drawn_regions: int
     """Numbers of the region stream that are used up; likewise of the checker stream."""
     drawn_checkers: int
@@ -49,7 +52,7 @@ class RoundEvent(AuditEvent):
         world.set_timer("tally", self.audit, self.due_us + world.policy.reveal_us)
 
 
-class Opened(RoundEvent, tag="audit.opened.v1"):
+class Opened(DrawnEvent, tag="audit.opened.v1"):
     """The lottery chose this proof, or it is a bench."""
 
     job: JobId
@@ -87,7 +90,25 @@ class Opened(RoundEvent, tag="audit.opened.v1"):
         self.begin(world, audit)
 
 
-class Widened(RoundEvent, tag="audit.widened.v1"):
+class SecondLook(RoundEvent, tag="audit.second_look.v1"):
+    """The first checker has sealed its verdict, and a later beacon decided whether another one looks at the same regions: nobody could
+    know before. `beacon` is that one, and without a checker it was not drawn, or nobody was there to draw."""
+
+    p_ppm: int
+    u: str
+    """The lottery's number, below 2^64, in decimal."""
+
+    def apply(self, world: World) -> None:
+        audit = world.audits[self.audit]
+        take_look(world, self.audit)
+        audit.move(self.verb())
+        audit.looking, audit.due_us = False, self.due_us
+        audit.rounds[-1].checkers.extend(self.checkers)
+        at_us = self.due_us if self.checkers else world.at_us
+        world.set_timer("tally", self.audit, at_us + world.policy.reveal_us)
+
+
+class Widened(DrawnEvent, tag="audit.widened.v1"):
     """The verdicts did not decide it: more checkers, other regions."""
 
     who: ClassVar[str] = "the last reveal of a round, or the house when its time is over"
@@ -122,14 +143,15 @@ class Closed(AuditEvent, tag="audit.closed.v1"):
         wrong = {checker for checker, verdict in audit.verdicts.items() if {verdict, self.result} == {"valid", "invalid"}}
         world.barred.extend(each for each in (*self.missed, *sorted(wrong)) if each not in world.barred)
         if self.result == "invalid" or (self.cause == "bench" and self.result == "valid"):
-            earnings.claim_checks(world, self.audit)
+            earnings.claim_checks(world, self.audit, stake_asset(world, task))
+            world.arm_pool()
+        if self.result != "inconclusive":
+            worker.note(good=self.result == "valid")
         if self.cause == "bench":
             self._end_bench(world, task)
         elif self.result == "valid":
-            worker.note(good=True)
             world.clear(worker, self.cls)
         elif self.result == "invalid":
-            worker.note(good=False)
             worker.classes[self.cls].clean = 0
         world.seat(worker)
 
@@ -146,6 +168,10 @@ class Closed(AuditEvent, tag="audit.closed.v1"):
 def take_draw(world: World, task: TaskId) -> Draw:
     at = next(n for n, draw in enumerate(world.draws) if draw.subject == task)
     return world.draws.pop(at)
+
+
+def take_look(world: World, audit: AuditId) -> None:
+    world.looks = [look for look in world.looks if look.subject != audit]
 
 
 def stake_asset(world: World, task: Task) -> Asset:
@@ -216,6 +242,20 @@ def widening(world: World, audit: Audit, at_us: int) -> Widened | None:
         regions.used,
         checkers.used,
     )
+
+
+def second_look(world: World, look: Draw, at_us: int) -> SecondLook:
+    """Whether another checker looks, and who: all from the beacon after the first one's seal (DOMAIN.md §5.6)."""
+    audit, p_ppm = world.audits[AuditId(look.subject)], world.policy.second_look_ppm
+    task, first = world.tasks[audit.task], audit.rounds[0]
+    u = lottery.number(lottery.SECOND, look.value, audit.proof_pos, 0)
+    picks, due = list[WorkerId](), audit.due_us
+    if lottery.is_audited(u, p_ppm):
+        able = lottery.checker_candidates(world, audit.cls, stake_asset(world, task), parties(world, task), first.checkers)
+        picks = lottery.draw_checkers(look.value, audit.proof_pos, 0, 1, able).picks
+        due = due_us(world, task, at_us) if picks else due
+    about = audit.id, audit.task, audit.fence, audit.worker
+    return SecondLook(*about, 1, look.beacon, tuple(first.regions), tuple(picks), due, p_ppm, str(u))
 
 
 def result(audit: Audit) -> Result | None:

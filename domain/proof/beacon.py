@@ -14,7 +14,8 @@ from domain.world import World
 
 
 class Drawn(Event, tag="beacon.drawn.v1"):
-    """The proofs among the first `sealed_size` events are due for the lottery, and the workers that wait since then for their bench."""
+    """The proofs among the first `sealed_size` events are due for the lottery, the first verdicts for a second look, and the workers that
+    wait since then for their bench."""
 
     who: ClassVar[str] = "the watch"
 
@@ -40,8 +41,13 @@ class Drawn(Event, tag="beacon.drawn.v1"):
         del world.proofs_waiting[:due]
         due = bisect_right(world.benches_waiting, self.grid_us, key=lambda row: row[0])
         for _, worker, cls in world.benches_waiting[:due]:
+            world.workers[worker_id(worker)].classes[cls].bench_us = None
             world.benches_due.append(Draw(worker_id(worker), cls, self.beacon, self.block_hash))
         del world.benches_waiting[:due]
+        due = bisect_right(world.looks_waiting, self.grid_us, key=lambda row: row[0])
+        for _, _, audit in world.looks_waiting[:due]:
+            world.looks.append(Draw(audit, world.audits[audit].cls, self.beacon, self.block_hash))
+        del world.looks_waiting[:due]
         world.versions.pop(self.beacon, None)
 
 

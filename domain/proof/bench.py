@@ -86,7 +86,7 @@ def next_bench(world: World) -> Draw | None:
         return None
     for due in world.benches_due:
         worker = world.workers[WorkerId(due.subject)]  # type: ignore[arg-type]
-        if worker.mode == "active" and len(worker.leases) < worker.slots:
+        if worker.is_there and len(worker.leases) < worker.slots:
             return due
     return None
 
@@ -98,7 +98,7 @@ class Start(Value):
 
     def decide(self, world: World, origin: Origin) -> Iterator[Event]:
         worker = world.workers[WorkerId(self.due.subject)]  # type: ignore[arg-type]
-        engine = next(engine for engine in world.engines.values() if self.due.cls in engine.classes)
+        engine = world.builds[self.due.cls.partition("/")[0]]
         yield Opened(
             bench_id(origin.pos),
             worker.id,

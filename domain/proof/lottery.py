@@ -4,19 +4,21 @@
 Every number is the first 8 bytes, big-endian, of SHA-256(tag ‖ 32-byte block hash ‖ u64 proof position ‖ u32 index).
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
 from domain import accounts
 from domain.accounts import Asset
-from domain.ids import AccountId, WorkerId, position
+from domain.ids import AccountId, WorkerId, position, worker_id
+from domain.parts import Worker
 from domain.units import Units
 from domain.world import World
 
 MILLION = 1_000_000
 RANGE = 1 << 64
-LOTTERY, REGION, CHECKER, BENCH = "gl/lottery/1", "gl/region/1", "gl/checker/1", "gl/bench/1"
+LOTTERY, REGION, CHECKER, SECOND, BENCH = "gl/lottery/1", "gl/region/1", "gl/checker/1", "gl/second/1", "gl/bench/1"
 
 
 def number(tag: str, value: str, proof_pos: int, index: int) -> int:
@@ -71,18 +73,17 @@ class Candidate(NamedTuple):
 
 def checker_candidates(world: World, cls: str, asset: Asset, parties: Sequence[AccountId], before: Sequence[WorkerId]) -> list[Candidate]:
     """Who may check: online, of the class, with stake enough, and independent of the parties (their owners and payout addresses) and
-    of those who checked before. In numeric order."""
+    of those who checked before. In numeric order. Checkers of one owner share his stake, so that more of them are drawn no more often."""
     addresses = [world.people[party].payout_address for party in parties if world.people[party].payout_address]
-    owners = [world.workers[checker].owner for checker in before]
-    found = []
-    for worker in sorted(world.workers.values(), key=lambda each: position(each.id)):
-        free = worker.kind == "checker" and worker.presence == "online" and worker.mode == "active" and not worker.quarantined_us
-        stake = world.stake(asset, worker.owner)
-        independent = worker.owner not in parties and worker.owner not in owners
-        payee = world.people[worker.owner].payout_address
-        if free and cls in worker.classes and independent and payee not in addresses and stake >= world.policy.checker_stake_min:
-            found.append(Candidate(worker.id, worker.owner, stake))
-    return found
+    owners = [*parties, *(world.workers[checker].owner for checker in before)]
+    able = list[Worker]()
+    for at in world.checkers.get(cls, ()):
+        worker = world.workers[worker_id(at)]
+        independent = worker.owner not in owners and world.people[worker.owner].payout_address not in addresses
+        if independent and world.stake(asset, worker.owner) >= world.policy.checker_stake_min:
+            able.append(worker)
+    siblings = Counter(worker.owner for worker in able)
+    return [Candidate(it.id, it.owner, max(1, world.stake(asset, it.owner) // siblings[it.owner])) for it in able]
 
 
 class Checkers(NamedTuple):

@@ -194,6 +194,15 @@ class Lottery(Value):
             yield from accept(world, task, "waived", Ticket(self.draw.beacon, p_ppm, str(u)), origin.at_us)
 
 
+class Look(Value):
+    """Decide whether a second checker looks. By the house."""
+
+    draw: Draw
+
+    def decide(self, world: World, origin: Origin) -> Iterator[Event]:
+        yield audits.second_look(world, self.draw, origin.at_us)
+
+
 class Tally(Value):
     """The time to reveal is over. By the house."""
 

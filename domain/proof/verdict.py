@@ -1,5 +1,6 @@
 """Verdicts: sealed first, so that no checker copies another's; then opened."""
 
+from bisect import insort
 from collections.abc import Iterator
 from hashlib import sha256
 from typing import Annotated, ClassVar, Literal
@@ -37,7 +38,11 @@ class Committed(AuditEvent, tag="verdict.committed.v1"):
         audit = world.audits[self.audit]
         audit.move(self.verb())
         audit.seals[self.checker] = self.seal
-        if all(checker in audit.seals for checker in audit.rounds[-1].checkers):
+        if len(audit.seals) == 1 and len(audit.rounds) == 1 and world.policy.second_look_ppm:
+            audit.looking = True
+            world.drop_timer("tally", self.audit)
+            insort(world.looks_waiting, (world.at_us, world.pos, self.audit))
+        elif all(checker in audit.seals for checker in audit.rounds[-1].checkers):
             world.set_timer("tally", self.audit, world.at_us + world.policy.reveal_us)
 
     def claims(self) -> tuple[Claim, ...]:
@@ -157,6 +162,8 @@ class Reveal(body.Body):
         seal = seal_of(audit.id, checker.id, self.verdict, metrics, self.evidence_sha256, self.nonce)
         if checker.id != self.checker or audit.seals.get(checker.id) != seal:
             raise SealBroken(audit=audit.id)
+        if audit.looking:
+            raise TooEarly(what=Revealed.verb(), due_us=(world.next_grid_us() or origin.at_us) + world.policy.delay_us)
         waiting = [each for each in audit.rounds[-1].checkers if each not in audit.seals]
         if waiting and origin.at_us < audit.due_us:
             raise TooEarly(what=Revealed.verb(), due_us=audit.due_us)

@@ -21,6 +21,8 @@ SCOPES = ("account", "create", "provide", "agent", "payout", "office")
 """What an API key may be used for: its account and keys; jobs; workers, bids and stakes; an agent's work; payouts; the house's business."""
 OPENING_SCOPES = SCOPES[:-1]
 KEYS_MAX = 32
+ADMINS_MIN = 2
+"""With fewer nobody could grant a role any more."""
 
 
 class KeyLine(Value):
@@ -75,7 +77,8 @@ class Changed(AccountEvent, tag="account.changed.v1"):
 
     def apply(self, world: World) -> None:
         person = world.people[self.account]
-        person.roles = [role for role in person.roles if role not in self.roles_removed] + list(self.roles_added)
+        kept = [role for role in person.roles if role not in self.roles_removed]
+        person.roles = kept + [role for role in self.roles_added if role not in kept]
         for key in self.keys_removed:
             del person.keys[key], world.keys[key]
         add_keys(world, self.account, self.keys_added)
@@ -85,7 +88,8 @@ class Changed(AccountEvent, tag="account.changed.v1"):
     def claims(self) -> tuple[Claim, ...]:
         if not self.approval:
             return ()
-        return (granted(self.account, self.roles_added, AccountId(self.approver), self.approval),)  # type: ignore[arg-type]
+        approver = AccountId(self.approver)  # type: ignore[arg-type]
+        return (granted(self.account, self.roles_added, self.roles_removed, approver, self.approval),)
 
 
 def add_keys(world: World, account: AccountId, keys: tuple[KeyLine, ...]) -> None:
@@ -141,6 +145,7 @@ class Change(body.Body):
     """Add or remove keys and free roles of one's own account, or set where its payouts go."""
 
     roles_added: Annotated[tuple[Literal[FREE_ROLES], ...], Field(max_length=3, strict=False)] = ()  # type: ignore[valid-type]
+    roles_removed: Annotated[tuple[Literal[FREE_ROLES], ...], Field(max_length=3, strict=False)] = ()  # type: ignore[valid-type]
     keys_added: Annotated[tuple[NewKey, ...], Field(max_length=8, strict=False)] = ()
     keys_removed: Annotated[tuple[str, ...], Field(max_length=8, strict=False)] = ()
     payout_address: body.Address | None = None
@@ -160,31 +165,37 @@ class Change(body.Body):
             raise NotAllowed(what=person.id, status="left without an API key", happens="account.changed")
         if len(kept) + len(fresh) > KEYS_MAX:
             raise NotAllowed(what=person.id, status=f"at the limit of {KEYS_MAX} keys", happens="account.changed")
-        roles = tuple(role for role in dict.fromkeys(self.roles_added) if role not in person.roles)
+        gone = tuple(role for role in dict.fromkeys(self.roles_removed) if role in person.roles)
+        roles = tuple(role for role in dict.fromkeys(self.roles_added) if role not in person.roles or role in gone)
         address = "" if self.payout_address in {None, person.payout_address} else str(self.payout_address)
-        if roles or fresh or self.keys_removed or address:
+        if roles or gone or fresh or self.keys_removed or address:
             usable = origin.at_us + world.policy.address_delay_us if address else 0
-            yield Changed(person.id, roles, (), fresh, tuple(dict.fromkeys(self.keys_removed)), address, usable)
+            yield Changed(person.id, roles, gone, fresh, tuple(dict.fromkeys(self.keys_removed)), address, usable)
 
 
-def granted(account: AccountId, roles: tuple[str, ...], approver: AccountId, signature: str) -> Claim:
-    return Claim("Grant", (("account", account), ("roles", " ".join(roles))), approver, "owner", signature)
+def granted(account: AccountId, roles: tuple[str, ...], removed: tuple[str, ...], approver: AccountId, signature: str) -> Claim:
+    fields = (("account", account), ("roles", " ".join(roles)), ("removed", " ".join(removed)))
+    return Claim("Grant", fields, approver, "owner", signature)
 
 
 class Grant(body.Body):
-    """Give an account roles that are not free. Two admins: one asks, another signs."""
+    """Give an account roles that are not free, or take them. Two admins: one asks, another signs."""
 
     account: body.Account
-    roles: Annotated[tuple[Literal[OFFICES + DAEMONS], ...], Field(min_length=1, max_length=8, strict=False)]  # type: ignore[valid-type]
+    roles: Annotated[tuple[Literal[OFFICES + DAEMONS], ...], Field(max_length=8, strict=False)] = ()  # type: ignore[valid-type]
+    removed: Annotated[tuple[Literal[OFFICES + DAEMONS], ...], Field(max_length=8, strict=False)] = ()  # type: ignore[valid-type]
     approver: body.Account
     approval: body.Signature
 
     def decide(self, world: World, origin: Origin) -> Iterator[Event]:
         approver = origin.require_approver(world, "account.changed")
         person = world.people.get(self.account) or origin.missing(self.account)
-        roles = tuple(role for role in dict.fromkeys(self.roles) if role not in person.roles)
-        if roles:
-            yield Changed(person.id, roles, approver=approver, approval=self.approval)
+        gone = [role for role in self.removed if role in person.roles]
+        admins = sum("admin" in each.roles for each in world.people.values())
+        if "admin" in gone and admins <= ADMINS_MIN:
+            raise NotAllowed(what=person.id, status=f"one of {admins} admins", happens="account.changed")
+        if gone or any(role not in person.roles for role in self.roles):
+            yield Changed(person.id, self.roles, self.removed, approver=approver, approval=self.approval)
 
     def countersigned(self) -> Claim:
-        return granted(self.account, self.roles, self.approver, self.approval)
+        return granted(self.account, self.roles, self.removed, self.approver, self.approval)

@@ -142,8 +142,12 @@ class Sign(body.Body):
         expected = self._bumped(world, origin) if self.batch else (world.nonce + 1 if world.nonce >= 0 else self.nonce)
         if self.nonce != expected:
             raise WrongNonce(expected=expected, given=self.nonce)
+        if len(set(self.payouts)) < len(self.payouts):
+            raise NotAllowed(what="a payout", status="named twice", happens=Signed.verb())
         for id in self.payouts:
             payout = world.payouts.get(id) or origin.missing(id)
+            if payout.asset != self.asset:
+                raise NotAllowed(what=id, status=f"in {payout.asset}", happens=Signed.verb())
             PAYOUT.guard(id, payout.status, Signed.verb())
             if self.batch is None and payout.status == "signed":
                 raise NotAllowed(what=id, status="signed", happens=Signed.verb())

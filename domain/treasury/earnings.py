@@ -6,7 +6,7 @@ from typing import Literal
 from domain import accounts
 from domain.accounts import Asset, Entry, entry, move
 from domain.event import Event, Origin
-from domain.ids import AccountId, TaskId, WorkerId
+from domain.ids import AccountId, AuditId, TaskId, WorkerId
 from domain.parts import CheckClaim, Share
 from domain.units import ZERO, Units, split
 from domain.value import Value
@@ -41,16 +41,12 @@ class Matured(Event, tag="earnings.matured.v1"):
 
     def apply(self, world: World) -> None:
         for line in self.lines:
-            share = world.shares.pop(line.task)
-            task, job = world.tasks[line.task], world.jobs[share.job]
-            world.drop_timer("mature", line.task)
+            world.ripen(line.task)
+            task = world.tasks[line.task]
             task.move(self.verb(), line.next)
-            job.unmatured -= 1
-            for id in job.audits:
-                audit = world.audits[id]
-                if audit.task == line.task and audit.fence == task.fence and audit.result == "valid":
-                    claim_checks(world, audit.id)
-        world.arm_pool(self.asset)
+            if line.next == "matured" and task.audit:
+                claim_checks(world, task.audit, self.asset)
+        world.arm_pool()
 
     def entry(self) -> Entry:
         of = self.asset
@@ -82,12 +78,13 @@ class Distributed(Event, tag="pool.distributed.v1"):
         return "pool"
 
     def apply(self, world: World) -> None:
-        world.drop_timer("pool", f"epoch-0 {self.asset}")
-        world.claims.clear()
-        world.barred.clear()
-        world.epoch_us = self.epoch_us
-        for worker in world.workers.values():
-            worker.served_us = 0
+        world.drop_timer("pool", "epoch-0")
+        world.claims.pop(self.asset, None)
+        if self.epoch_us > world.epoch_us:
+            world.barred.clear()
+            world.epoch_us = self.epoch_us
+            for worker in world.workers.values():
+                worker.served_us = 0
 
     def entry(self) -> Entry:
         of = self.asset
@@ -96,15 +93,15 @@ class Distributed(Event, tag="pool.distributed.v1"):
         )
 
 
-def claim_checks(world: World, audit_id: str) -> None:
+def claim_checks(world: World, audit_id: AuditId, asset: Asset) -> None:
     """Whoever judged as the audit ended has a claim: the price of the regions that he checked, times the policy's factor."""
-    audit = world.audits[audit_id]  # type: ignore[index]
+    audit = world.audits[audit_id]
     task = world.tasks[audit.task]
     for each in audit.rounds:
         for checker in each.checkers:
             if audit.verdicts.get(checker) == audit.result:
                 amount = task.price * len(each.regions) * world.policy.check_ppm // (task.tiles * 1_000_000)
-                world.claims.append(CheckClaim(checker, world.workers[checker].owner, Units(amount)))
+                world.claims.setdefault(asset, []).append(CheckClaim(checker, world.workers[checker].owner, Units(amount)))
 
 
 class Mature(Value):
@@ -124,22 +121,22 @@ def line(world: World, share: Share) -> MaturedLine:
 
 
 class Distribute(Value):
-    """The epoch is over. By the house."""
-
-    asset: Asset
+    """The epoch is over. By the house; a pool without claims carries over."""
 
     def decide(self, world: World, origin: Origin) -> Iterator[Event]:
-        epoch_us = world.timer("pool", f"epoch-0 {self.asset}") or origin.at_us
-        lines = [PoolLine(account, amount) for account, amount in distribution(world, self.asset, origin.at_us) if amount]
-        for n in range(0, max(1, len(lines)), LINES_MAX):
-            yield Distributed(self.asset, epoch_us, tuple(lines[n : n + LINES_MAX]))
+        epoch_us = world.timer("pool", "epoch-0") or origin.at_us
+        shared = {asset: distribution(world, asset, origin.at_us) for asset in world.claims}
+        for asset, sums in shared.items():
+            lines = [PoolLine(account, amount) for account, amount in sums if amount]
+            for n in range(0, max(1, len(lines)), LINES_MAX):
+                yield Distributed(asset, epoch_us, tuple(lines[n : n + LINES_MAX]))
 
 
 def distribution(world: World, asset: Asset, at_us: int) -> list[tuple[AccountId, Units]]:
     """Who gets what of the pool (DOMAIN.md §1 *Checker pay*): first every claim, scaled down when the pool is short; the rest by
     stake × time online × share of correct reveals. Who missed or erred in the epoch gets nothing of it."""
     whole = world.credit(accounts.pool(asset))
-    claims = [claim for claim in world.claims if claim.checker not in world.barred]
+    claims = [claim for claim in world.claims.get(asset, []) if claim.checker not in world.barred]
     asked = [claim.amount for claim in claims]
     paid = split(whole, asked) if sum(asked) > whole else asked
     rest = whole - sum(paid)

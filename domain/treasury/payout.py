@@ -14,6 +14,8 @@ from domain.signing import Claim
 from domain.units import Units
 from domain.world import World
 
+APPROVALS = 2
+"""Of different persons, for a payout of `approval_min` or more."""
 Kind = Literal["worker", "checker", "customer"]
 
 
@@ -58,12 +60,17 @@ class Requested(PayoutEvent, tag="payout.requested.v1"):
 
 
 class Approved(PayoutEvent, tag="payout.approved.v1"):
-    """Finance approved a large payout."""
+    """One of finance approved a payout. A large one needs two."""
 
     who: ClassVar[str] = "finance"
 
+    approver: AccountId
+    next: Literal["requested", "approved"]
+
     def apply(self, world: World) -> None:
-        world.payouts[self.payout].move(self.verb())
+        payout = world.payouts[self.payout]
+        payout.move(self.verb(), self.next)
+        payout.approvers.append(self.approver)
 
 
 class Cancelled(PayoutEvent, tag="payout.cancelled.v1"):
@@ -123,7 +130,7 @@ class Request(body.Body):
 
 
 class Approve(body.Body):
-    """Approve a payout that is large. By finance, and not by whom it goes to."""
+    """Approve a payout that is large. By two of finance, neither of whom it goes to."""
 
     payout: body.Payout
 
@@ -132,10 +139,11 @@ class Approve(body.Body):
         it = world.payouts.get(self.payout) or origin.missing(self.payout)
         if it.account == origin.account:
             raise NotYours(id=it.id)
-        if it.status == "approved":
+        if origin.account in it.approvers:
             return
         PAYOUT.guard(it.id, it.status, Approved.verb())
-        yield Approved(it.id, it.account, it.asset, it.amount)
+        after: Literal["requested", "approved"] = "approved" if len(it.approvers) + 1 >= APPROVALS else "requested"
+        yield Approved(it.id, it.account, it.asset, it.amount, origin.account, after)
 
 
 class Cancel(body.Body):

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from domain import accounts, body
 from domain.accounts import Asset, Entry, move
-from domain.errors import InsufficientFunds, NotAllowed, NotYours, QuoteExpired, UnknownAsset, UnknownEngine
+from domain.errors import DeadlinePassed, InsufficientFunds, NotAllowed, NotYours, QuoteExpired, UnknownAsset, UnknownEngine
 from domain.event import Event, Origin
 from domain.ids import AccountId, JobId, job_id, order, task_id
 from domain.lifecycle import JOB
@@ -60,6 +60,8 @@ class Submitted(JobEvent, tag="job.submitted.v1"):
             self.creator,
             self.asset,
             self.engine,
+            self.build,
+            self.policy,
             self.spec_sha256,
             self.manifest_sha256,
             spec.frames,
@@ -70,6 +72,7 @@ class Submitted(JobEvent, tag="job.submitted.v1"):
             self.limit_price,
             self.constraints.vram_mib,
             list(self.constraints.countries),
+            list(self.constraints.models),
             self.deadline_us,
             spec.frames * spec.groups,
         )
@@ -198,10 +201,10 @@ class Closed(JobEvent, tag="job.closed.v1"):
         if job.id in world.quoting:
             world.quoting.remove(job.id)
         job.move(self.verb())
-        job.outcome, job.reason = self.outcome, self.reason
+        job.outcome, job.reason, job.closed_us = self.outcome, self.reason, world.at_us
         for verb in ("quote", "deadline", "paused"):
             world.drop_timer(verb, self.job)
-        world.set_timer("archive", self.job, world.at_us + world.policy.archive_us)
+        world.arm_archive(job)
 
     def entry(self) -> Entry:
         return move(self.refund, debit=accounts.unallocated(self.asset, self.job), credit=accounts.available(self.asset, self.creator))
@@ -249,6 +252,7 @@ class Submit(body.Body):
     deadline_us: body.Count = 0
     vram_mib: Annotated[int, Field(ge=0, le=1_048_576)] = 0
     countries: Annotated[tuple[Annotated[str, Field(pattern="^[A-Z]{2}$")], ...], Field(max_length=100, strict=False)] = ()
+    models: Annotated[tuple[body.Model, ...], Field(max_length=32, strict=False)] = ()
 
     def decide(self, world: World, origin: Origin) -> Iterator[Event]:
         origin.require(world, "creator")
@@ -287,7 +291,7 @@ class Submit(body.Body):
             digest,
             self.manifest_sha256,
             spec,
-            Constraints(self.vram_mib, self.countries),
+            Constraints(self.vram_mib, self.countries, self.models),
             self.limit_price,
             self.deadline_us,
             world.policy.name,
@@ -311,6 +315,10 @@ class Open(body.Body):
         JOB.guard(job.id, job.status, Opened.verb())
         if origin.at_us >= job.valid_us:
             raise QuoteExpired(id=job.id, valid_until_us=job.valid_us)
+        if job.policy != world.policy.name:
+            raise NotAllowed(what=job.id, status=f"quoted under policy {job.policy}", happens=Opened.verb())
+        if 0 < job.deadline_us <= origin.at_us:
+            raise DeadlinePassed(what=job.id, due_us=job.deadline_us)
         has = world.credit(where := accounts.available(job.asset, job.creator))
         if has < job.total:
             raise InsufficientFunds(account=where, available=has, needed=job.total)

@@ -26,6 +26,8 @@ class Spec(Value):
 class Constraints(Value):
     vram_mib: int = 0
     countries: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    """Of devices."""
 
 
 class Run(Value):

@@ -58,7 +58,14 @@ class Round(Row):
     """Tiles of the task, from 0."""
     checkers: First[tuple[str, ...]] = UNSET
     opened_us: First[int] = UNSET
-    due_us: First[int] = UNSET
+    due_us: Last[int] = UNSET
+    looked_us: First[int] = UNSET
+    """When a later beacon decided whether another checker takes a second look; the next four are of that lottery."""
+    second: First[tuple[str, ...]] = UNSET
+    """Who does; nobody if it was not drawn."""
+    beacon: First[str] = UNSET
+    p_ppm: First[int] = UNSET
+    u: First[str] = UNSET
 
 
 class Verdict(Row):
@@ -99,6 +106,12 @@ class Audits(Projection):
             case audit.Widened() as it:
                 yield Audit(it.audit, e.pos, status="checking", round=it.round, due_us=it.due_us, drawn=len(it.checkers))
                 yield from drawn(it, e)
+            case audit.SecondLook() as it:
+                yield Audit(it.audit, e.pos, due_us=it.due_us, drawn=len(it.checkers))
+                look = Round(it.audit, it.round, e.pos, due_us=it.due_us, looked_us=e.at_us)
+                look.second, look.beacon, look.p_ppm, look.u = it.checkers, it.beacon, it.p_ppm, it.u
+                yield look
+                yield from asked(it, e)
             case verdict.Committed() as it:
                 yield Audit(it.audit, e.pos, sealed=1)
                 sealed = Verdict(it.audit, it.checker, e.pos, status="sealed", owner=it.owner)
@@ -120,5 +133,9 @@ class Audits(Projection):
 
 def drawn(it: audit.RoundEvent, e: Recorded[Event]) -> Iterator[Row]:
     yield Round(it.audit, it.round, e.pos, it.regions, it.checkers, e.at_us, it.due_us)
+    yield from asked(it, e)
+
+
+def asked(it: audit.RoundEvent, e: Recorded[Event]) -> Iterator[Verdict]:
     for checker in it.checkers:
         yield Verdict(it.audit, checker, e.pos, it.task, it.round, "drawn")

@@ -27,7 +27,8 @@ class Payout(Row):
     outcome: Last[str] = UNSET
     """Of a mined or final one: `paid`, or `failed`, and then it is payable again."""
     requested_us: First[int] = UNSET
-    approved_us: First[int] = UNSET
+    approvals: Sum[int] = 0
+    approved_us: Last[int] = UNSET
     batch: Last[str] = UNSET
     signed_us: First[int] = UNSET
     tx_hash: Last[str] = UNSET
@@ -72,7 +73,7 @@ class Payouts(Projection):
                 facts = it.account, it.asset, it.kind, it.to, it.amount, it.number
                 yield Payout(it.payout, e.pos, *facts, "requested", requested_us=e.at_us)
             case payout.Approved() as it:
-                yield Payout(it.payout, e.pos, status="approved", approved_us=e.at_us)
+                yield Payout(it.payout, e.pos, status=it.next, approvals=1, approved_us=e.at_us)
             case payout.Cancelled() as it:
                 yield Payout(it.payout, e.pos, status="cancelled", cancelled_us=e.at_us)
             case batch.Signed() as it:

@@ -26,11 +26,11 @@ class Worker(Row):
     owner: First[str] = UNSET
     kind: First[str] = UNSET
     slots: Last[int] = UNSET
-    devices: First[Devices] = UNSET
-    ram_mib: First[int] = UNSET
-    country: First[str] = UNSET
+    devices: Last[Devices] = UNSET
+    ram_mib: Last[int] = UNSET
+    country: Last[str] = UNSET
     classes: First[tuple[str, ...]] = UNSET
-    name_commitment: First[str] = UNSET
+    name_commitment: Last[str] = UNSET
     registered_us: First[int] = UNSET
     mode: Last[str] = UNSET
     presence: Last[str] = UNSET
@@ -138,7 +138,13 @@ def own(event: worker.WorkerEvent, e: Recorded[Event]) -> Iterator[Row]:
             for cls in it.classes:
                 yield Standing(it.worker, cls, e.pos, it.owner, it.kind, ZERO, 0, 0, 0, 0, 0, 0, "")
         case worker.Changed() as it:
-            yield Worker(it.worker, e.pos, mode=it.mode, slots=it.slots)
+            changed = Worker(it.worker, e.pos, mode=it.mode, slots=it.slots)
+            changed.devices = UNSET if it.devices is None else it.devices
+            changed.ram_mib = UNSET if it.ram_mib is None else it.ram_mib
+            changed.country = UNSET if it.country is None else it.country
+            changed.name_commitment = UNSET if it.name_commitment is None else it.name_commitment
+            yield changed
+            yield from (Standing(it.worker, cls, e.pos, score=0) for cls in it.rebenched)
         case worker.Online() as it:
             yield Worker(it.worker, e.pos, presence="online", online_us=UNSET if it.again else e.at_us)
         case worker.Offline() as it:
@@ -162,7 +168,7 @@ def own(event: worker.WorkerEvent, e: Recorded[Event]) -> Iterator[Row]:
 
 def audited(event: audit.AuditEvent, e: Recorded[Event]) -> Iterator[Worker]:
     match event:
-        case audit.Opened() | audit.Widened() as it:
+        case audit.RoundEvent() as it:
             if isinstance(it, audit.Opened) and it.job:
                 yield Worker(it.worker, e.pos, audits=1)
             for checker in it.checkers:

@@ -175,7 +175,9 @@ async def test_the_same_tile_of_the_same_task_by_another_worker_is_no_duplicate(
     it = scene.leased[0]
     same = scene.contents(it.id)
     scene.net.do(it.worker, task.End(task=it.id, fence=it.fence, outcome="error", code="crashed"), it.owner)
-    assert it.status == "leased"
+    first = it.worker
+    scene.net.commit(scene.leased[1].id, after_us=1_500_000)
+    assert (it.status, it.worker != first) == ("leased", True)
     scene.net.now_us = gate.earliest_us(scene.net.world, it)
     assert await scene.judge(it, same) is None
 

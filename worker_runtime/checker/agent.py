@@ -22,7 +22,8 @@ from worker_runtime.presence import BEAT_US, Presence
 
 TRIES_MAX = 3
 PATIENCE_US = 200_000
-"""Before a reveal that came too early is tried again."""
+"""Before a reveal that came too early is tried again; twice as long each time."""
+PATIENCE_DOUBLED_MAX = 6
 
 
 class Check(Value):
@@ -206,7 +207,12 @@ class Agent:
 
     def _begin(self, check: Check, at_us: int) -> Sequence[Action]:
         before = self.doing.get(check.audit)
-        if before and check.round > before.check.round:
+        if before and check.round == before.check.round and self.me not in check.checkers:
+            # A second look: another one checks the same regions, or nobody. Until it has sealed we wait, no longer than its time.
+            whole = *before.check.checkers, *check.checkers
+            both = Check(check.audit, check.task, check.fence, check.round, check.regions, whole, check.due_us)
+            self.doing[check.audit] = Doing(both, before.status, 0, before.evidence, before.found)
+        elif before and check.round > before.check.round:
             if before.found is None or before.status == "keeping":
                 return self._drop(before)
             # If our verdict was sealed in time it counts; it is revealed with those of the next round.
@@ -254,8 +260,8 @@ class Agent:
                 self._now(doing, "sealed")
                 return []
             case Reveal(), Refused(_, "too_early"):
-                later = max(seen.time_us("due_us"), at_us + PATIENCE_US)
-                self.doing[asked.audit] = Doing(doing.check, "sealed", 0, doing.evidence, doing.found, later)
+                later = max(seen.time_us("due_us"), at_us + (PATIENCE_US << min(doing.tries, PATIENCE_DOUBLED_MAX)))
+                self.doing[asked.audit] = Doing(doing.check, "sealed", doing.tries + 1, doing.evidence, doing.found, later)
                 return []
         return self._drop(doing)
 
@@ -309,7 +315,7 @@ def judge(metrics: Sequence[verdicts.Metric]) -> comparator.Verdict:
 def seen(recorded: Recorded[Event], me: WorkerId) -> Input | None:
     """What an event of the feed is to the checker; None if it is nothing."""
     match recorded.event:
-        case (audits.Opened() | audits.Widened()) as began:
+        case audits.RoundEvent() as began:
             check = Check(began.audit, began.task, began.fence, began.round, began.regions, began.checkers, began.due_us)
             return RoundBegan(check)
         case verdicts.Committed() as sealed:
