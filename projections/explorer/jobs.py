@@ -43,6 +43,8 @@ class Job(Row):
     seed: First[int] = UNSET
     vram_mib: First[int] = UNSET
     countries: First[tuple[str, ...]] = UNSET
+    models: First[tuple[str, ...]] = UNSET
+    """Of devices that it may run on; empty: all."""
     limit_price: First[Units] = UNSET
     deadline_us: First[int] = UNSET
     policy: First[str] = UNSET
@@ -168,6 +170,7 @@ def submitted(it: job.Submitted, e: Recorded[Event]) -> Job:
         spec.seed,
         it.constraints.vram_mib,
         it.constraints.countries,
+        it.constraints.models,
         it.limit_price,
         it.deadline_us,
         it.policy,
