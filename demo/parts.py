@@ -41,9 +41,10 @@ class Processes:
             process.stop(child, signal.SIGTERM, grace_s=5.0)
 
     def start(self, name: str, *arguments: str, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
-        """`gridledger <arguments>` as a process; its output goes to `<name>.log`."""
+        """`gridledger <arguments>` as a process; its output goes to `<name>.log`. Ten of them share what one of them compiled."""
         command = [sys.executable, "-m", "gridledger", *arguments]
-        child = process.start(command, output=self.directory / f"{name}.log", environment={**os.environ, **(environment or {})})
+        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        child = process.start(command, output=self.directory / f"{name}.log", environment={**inherited, **(environment or {})})
         self.running[name] = child
         return child
 
