@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Iterator
 from heapq import merge
+from itertools import islice
 from math import inf
 
 from domain.ids import TaskId, WorkerId, job_id, task_id, worker_id
@@ -41,10 +42,9 @@ def best(world: World, at_us: int) -> Match | None:
 
 def best_for(world: World, job: Job, task: Task, at_us: int) -> Match | None:
     """Whoever failed this task is asked only if nobody else could do it, now or when he has time."""
-    fit = [pair for pair in candidates(world, job, at_us) if pair[1].id not in task.barred]
-    chosen = [pair for pair in fit if pair[1].id not in task.failed]
-    if not chosen and not (task.failed and is_wanted_by_others(world, job, task, at_us)):
-        chosen = fit
+    chosen = first_two(world, job, {*task.barred, *task.failed}, at_us)
+    if not chosen and task.failed and not is_wanted_by_others(world, job, task, at_us):
+        chosen = first_two(world, job, {*task.barred}, at_us)
     if not chosen:
         return None
     (cls, worker, bid), *others = chosen
@@ -52,6 +52,11 @@ def best_for(world: World, job: Job, task: Task, at_us: int) -> Match | None:
     classes = world.builds[job.build].classes
     within = sum(bisect_right(world.free.get(each, ()), (int(job.limit_price), inf)) for each in classes)
     return Match(task.id, worker.id, cls, price(bid, task.wu_milli), within, runner_up)
+
+
+def first_two(world: World, job: Job, without: set[WorkerId], at_us: int) -> list[tuple[str, Worker, Units]]:
+    """Who gets the task, and who would have got it else."""
+    return list(islice((each for each in candidates(world, job, at_us) if each[1].id not in without), 2))
 
 
 def candidates(world: World, job: Job, at_us: int) -> Iterator[tuple[str, Worker, Units]]:
