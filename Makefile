@@ -17,11 +17,12 @@ demo: .venv/.ready-demo ## run a whole compute network on this machine: make dem
 
 test: .venv/.ready-test ## everything that CI runs: format, lint, types, all tests with real parts
 	@$(MAKE) --no-print-directory _static
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 -m "not system" $(ARGS)
+	$(BIN)/python -m pytest -m system $(ARGS)
 
 check: .venv/.ready-test ## what to run before each commit, within a minute: format, lint, types, fast tests
 	@$(MAKE) --no-print-directory _static
-	$(BIN)/python -m pytest -m "not system" $(ARGS)
+	$(BIN)/python -m pytest -n 2 -m "not system" $(ARGS)
 
 fmt: .venv/.ready-test ## format, and mend what the linter can mend
 	$(BIN)/ruff format
