@@ -87,8 +87,8 @@ class Special:
         """By class: what work was sold for and what is asked; by engine: what waits to be done."""
         asked = query.one(request)
         views = Several(self._past, asked)
-        at_us = self._parts.reader.at_us if asked.as_of is None else await self._time(asked.as_of)
         engines = (await views.page(house.Engine, limit=query.LIMIT_MAX)).rows
+        at_us = self._parts.reader.at_us if asked.as_of is None else await self._time(asked.as_of)
         classes = sorted({cls for engine in engines for cls in engine.classes or ()})
         quotations = [await market.quotation(views, cls, at_us) for cls in classes]
         position = min([each.position for each in quotations], default=asked.as_of or self._parts.reader.head.size)
@@ -96,7 +96,7 @@ class Special:
         return answer(request, body, position, changed=f"{position}-{at_us}", past=asked.as_of is not None)
 
     async def _time(self, position: int) -> int:
-        """Of the event at this position."""
+        """Of the event at this position, which the log has."""
         if not position:
             return 0
         async with aclosing(self._parts.reader.events(position - 1)) as items:

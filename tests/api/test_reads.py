@@ -107,6 +107,20 @@ async def test_the_past_stands_still() -> None:
         assert (problem(to_come), to_come.json()["field"]) == ((422, "invalid"), "as_of")
 
 
+async def test_the_market_and_the_network_can_be_seen_as_they_were() -> None:
+    async with running(people()) as house:
+        head = await settled(house)
+        await submitted(house)
+        await settled(house)
+        market = (await house.get("", "/v1/market", params={"as_of": head})).json()
+        network = (await house.get("", "/v1/overview", params={"as_of": head})).json()
+        first = (await house.get("", "/v1/market", params={"as_of": 0})).json()
+
+        assert (market["as_of"], market["classes"][0]["open_bids"], market["demand"]) == (head, 4, [])
+        assert (network["as_of"], network["network"]["events"], network["network"]["jobs"]) == (head, head, 0)
+        assert (network["head"], first["classes"]) == (None, [])
+
+
 async def test_who_has_it_already_is_told_so_until_it_changes() -> None:
     async with running(people()) as house:
         job = await submitted(house)
@@ -146,6 +160,8 @@ async def test_a_stream_is_read_byte_for_byte_and_a_task_without_events_is_there
         ("/v1/jobs", {"order": "up"}, "invalid"),
         ("/v1/jobs", {"min_pos": "-1"}, "invalid"),
         ("/v1/jobs", {"as_of": "9" * 40}, "invalid"),
+        ("/v1/market", {"as_of": "999999"}, "invalid"),
+        ("/v1/overview", {"as_of": "999999"}, "invalid"),
         ("/v1/jobs", {"status": "\x00"}, "invalid"),
         ("/v1/jobs", {"drop": "table"}, "invalid"),
         ("/v1/jobs", [("limit", "1"), ("limit", "2")], "invalid"),
