@@ -48,13 +48,14 @@ class Unstartable(Exception):
 
 @contextmanager
 def database(home: "Home") -> Iterator[str]:
-    """The libpq URI of the ledger's database: from the environment, from the settings, or PostgreSQL from the wheel."""
-    if url := os.environ.get(DATABASE) or home.settings().database_url:
+    """The libpq URI of the ledger's database: from the environment, from the settings, or PostgreSQL from the wheel, which is the one that
+    a server of this directory runs, if one does."""
+    if url := os.environ.get(DATABASE) or home.settings().database_url or home.database():
         yield url
         return
     from adapters import postgres_server
 
-    with postgres_server.running(home.postgres) as url:
+    with postgres_server.running(home.postgres) as url, home.announced(url):
         yield url
 
 

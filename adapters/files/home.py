@@ -5,13 +5,16 @@ keys/             one signing key and one API secret for each of the first accou
 objects/          the content-addressed store
 """
 
+import contextlib
 import secrets
 import tomllib
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
 import msgspec
+import psycopg
 
 from adapters import signer
 from adapters.signer import Signer
@@ -75,6 +78,29 @@ class Home:
     @property
     def postgres(self) -> Path:
         return self.path / "postgres"
+
+    @contextlib.contextmanager
+    def announced(self, url: str) -> Iterator[None]:
+        """While PostgreSQL from the wheel runs for this directory, other commands find it."""
+        file = self.path / "database.url"
+        file.touch(mode=0o600)
+        file.write_text(url, encoding="utf-8")
+        try:
+            yield
+        finally:
+            file.unlink(missing_ok=True)
+
+    def database(self) -> str:
+        """The libpq URI of PostgreSQL that runs for this directory now; empty if none does."""
+        file = self.path / "database.url"
+        if not file.is_file():
+            return ""
+        url = file.read_text(encoding="utf-8")
+        try:
+            psycopg.connect(url, connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return ""
+        return url
 
     def settings(self) -> Settings:
         try:
