@@ -56,7 +56,7 @@ def add(app: typer.Typer, root: Root) -> None:
     ) -> None:
         """Jobs, the newest first."""
         page = run(_read(server, "/v1/jobs", limit=limit, **({"status": status} if status else {})))
-        rows = page.get("rows", page.get("items", []))
+        rows = page["items"]
         text = "\n".join(f"{row['job']:<12} {row['status']:<10} {row.get('frames', '')} frames" for row in rows) or "no jobs"
         say(page, as_json=as_json, text=text)
 

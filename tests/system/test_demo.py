@@ -129,6 +129,29 @@ def test_somebody_elses_scene_renders_through_submit(kept: tuple[dict[str, Any],
     assert (tmp_path / "frames" / "frame-000.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_creators_and_owners_see_their_things_on_the_command_line(kept: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
+    result = kept[0]
+    people, where = Path(result["people"]), {"GRIDLEDGER_SERVER": result["server"]}
+    creator = where | {"GRIDLEDGER_API_KEY": (people / "creator" / "api.key").read_text().strip()}
+    slow = where | {"GRIDLEDGER_API_KEY": (people / "slow" / "api.key").read_text().strip()}
+
+    listed = json.loads(gridledger("job", "list", "--json", **where).stdout)["items"]
+    shown = json.loads(gridledger("job", "show", result["job"], "--json", **where).stdout)
+    worker = json.loads(gridledger("worker", "status", str(people / "fast" / "worker.toml"), "--json", **where).stdout)
+    again = json.loads(gridledger("job", "download", result["job"], str(tmp_path), "--json", **creator).stdout)
+    foreign = gridledger("job", "download", result["job"], str(tmp_path), **slow)
+    cancelled = gridledger("job", "cancel", result["job"], **creator)
+    explained = json.loads(gridledger("explain", result["cheat"]["worker"], "--bundle", result["bundle"], "--json").stdout)
+
+    assert result["job"] in [row["job"] for row in listed]
+    assert shown["status"] in {"closed", "archived"}
+    assert worker["worker"].startswith("worker-")
+    assert again["picture_sha256"] == result["picture_sha256"]
+    assert (foreign.returncode, len(foreign.stderr.splitlines())) == (3, 1)
+    assert (cancelled.returncode, len(cancelled.stderr.splitlines())) == (3, 1)
+    assert explained
+
+
 def test_a_scene_that_reaches_out_is_refused_and_nothing_changes(kept: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
     scene = tmp_path / "evil.xml"
     scene.write_text('<scene version="3.0.0"><shape type="../../evil"/></scene>')
