@@ -3,13 +3,15 @@
 from collections import Counter
 
 import pytest
+from msgspec import UNSET
 
 from domain import accounts
 from domain.accounts import USDC
 from domain.ids import AccountId, JobId
 from domain.log.log import Log
 from domain.market import worker as workers
-from domain.proof import proof, ruling
+from domain.proof import audit as audits
+from domain.proof import bench, proof, ruling
 from domain.work import task as tasks
 from domain.world import World
 from projections import catalog, runner
@@ -26,6 +28,7 @@ from projections.finance.balances import Balance, BalanceDay, TrialLine, parts
 from projections.finance.journal import JournalLine, StatementLine
 from projections.finance.parties import PLATFORM, POOL, SAFETY, Party
 from projections.memory import MemoryViews
+from projections.row import Row
 from tests.network import life
 from tests.projections.lives import ALL_ROWS, START, Written, everything, folded, network
 
@@ -264,7 +267,8 @@ async def test_the_overview_counts_what_there_is(seed: int) -> None:
     happened = Counter(e.event.verb() for e in it.events)
     workers = it.world.workers.values()
 
-    assert (row.events, row.position, row.last_us) == (len(it.events), len(it.events), it.ledger.at_us)
+    assert (row.events, row.position) == (len(it.events), len(it.events))
+    assert (row.first_us, row.last_us) == (it.events[0].at_us, it.ledger.at_us)
     assert (row.accounts, row.workers + row.checkers) == (len(it.world.people), len(workers))
     assert row.online == sum(worker.presence == "online" for worker in workers)
     assert row.tasks_leased == sum(task.status == "leased" for task in it.world.tasks.values() if task.job)
@@ -278,7 +282,58 @@ async def test_the_overview_counts_what_there_is(seed: int) -> None:
     assert volume.staked == sum(it.world.stake(USDC, owner) for owner in it.world.people)
     escrow = [amount for account, amount in it.world.balances.items() if parts(account).code.startswith("2120")]
     assert volume.held == -sum(escrow)
+    assert volume.spent == sum(job.spent for job in await all_of(views, Job))
+    assert volume.earned == sum(attempt.earned for attempt in await all_of(views, Attempt))
+    assert volume.earned + volume.checkers + volume.fee == volume.spent
     assert volume.slashed == it.world.credit(accounts.safety(USDC))
+
+
+TIMES: tuple[tuple[type[Row], str, tuple[str, ...]], ...] = (
+    (Job, "submitted_us", ("job.submitted",)),
+    (Job, "quoted_us", ("job.quoted",)),
+    (Job, "opened_us", ("job.opened",)),
+    (Job, "closed_us", ("job.closed",)),
+    (Job, "archived_us", ("job.archived",)),
+    (Attempt, "leased_us", ("task.leased", "bench.opened")),
+    (Attempt, "ended_us", ("task.accepted", "task.rejected", "attempt.ended", "worker.scored", "audit.closed")),
+    (Attempt, "matured_us", ("earnings.matured",)),
+    (Audit, "opened_us", ("audit.opened",)),
+    (Audit, "closed_us", ("audit.closed",)),
+    (Verdict, "sealed_us", ("verdict.committed",)),
+    (Verdict, "revealed_us", ("verdict.revealed",)),
+    (Worker, "registered_us", ("worker.registered",)),
+)
+
+
+@pytest.mark.parametrize(("kind", "column", "verbs"), TIMES, ids=[f"{kind.table}.{column}" for kind, column, _ in TIMES])
+async def test_times_are_those_of_the_events(kind: type[Row], column: str, verbs: tuple[str, ...]) -> None:
+    seen = set[int]()
+    for it in map(network, SEEDS):
+        times = {getattr(row, column) for row in await all_of(await folded(it.records, catalog.of(kind)), kind)} - {UNSET}
+        expected = {e.at_us for e in it.events if e.event.verb() in verbs}
+        others = {e.at_us for e in it.events if column == "ended_us" and isinstance(e.event, audits.Closed) and e.event.job}
+        seen |= times
+
+        assert times <= expected
+        assert expected - times <= others
+
+    assert seen
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_workers_were_last_leased_to_and_gone_when_the_log_says(seed: int) -> None:
+    it = network(seed)
+    leased, gone = dict[str, int](), dict[str, int]()
+    for e in it.events:
+        match e.event:
+            case tasks.Leased(worker=id) | bench.Opened(worker=id):
+                leased[id] = e.at_us
+            case workers.Offline(worker=id):
+                gone[id] = e.at_us
+    rows = await all_of(await folded(it.records), Worker)
+
+    assert {row.worker: row.last_leased_us for row in rows if row.last_leased_us} == leased
+    assert {row.worker: row.offline_us for row in rows if row.offline_us} == gone
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -19,6 +19,7 @@ from projections.explorer.jobs import Job, Jobs
 from projections.explorer.market import SLOT_US, Market, Sold
 from projections.explorer.payouts import Batch, Deposit, Deposits, Payout, Payouts
 from projections.explorer.tasks import Attempt, Task, Tasks
+from projections.explorer.workers import Worker, Workers
 from projections.finance.balances import BalanceDay, Balances
 from projections.memory import MemoryViews
 from projections.row import Batch as Changes
@@ -290,9 +291,11 @@ async def test_a_task_that_was_cancelled_for_a_fee_stays_so_when_the_fee_matures
     matured = earnings.Matured(USDC, (line,))
     (attempt,) = await rows(Tasks(), Attempt, LEASED, ended, matured)
     (row,) = await rows(Jobs(), Job, LEASED, ended, matured)
+    (worker,) = await rows(Workers(), Worker, LEASED, ended, matured)
 
     assert (await rows(Tasks(), Task, LEASED, ended, matured))[0]["status"] == "cancelled"
     assert (attempt["status"], attempt["earned"], attempt["matured"], attempt["matured_us"]) == ("cancelled", 76, 76, 3_000)
+    assert (worker["earned"], worker["matured"], worker["cancelled"], "leases" in worker) == (76, 76, 1, False)
     assert (row["spent"], row["cancelled"], "matured" in row, "locked" in row) == (76, 1, False, False)
 
 
