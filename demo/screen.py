@@ -7,6 +7,7 @@ from typing import Self
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -92,7 +93,7 @@ class Screen:
         head = Text(f"\n {board.status}   {board.accepted}/{len(board.tasks)} tasks   position {board.position}   {self.seconds:.0f} s")
         frames = [self._frame(number, cells) for number, cells in enumerate(board.cells())]
         said = [Text(f" {line}", "bold red" if "WRONG" in line or "slashed" in line or "KILL" in line else "") for line in self.recent]
-        return Group(*marks, head, bar, *frames, Text(), *said)
+        return Group(*marks, head, Padding(bar, (0, 0, 0, 1)), *frames, Text(), *said)
 
     def _frame(self, number: int, cells: Sequence[tuple[str, str]]) -> Text:
         row = Text(f" frame {number:<3} ")
