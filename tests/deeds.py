@@ -8,6 +8,7 @@ from domain.accounts import USDC
 from domain.body import Body
 from domain.errors import Refused
 from domain.ids import AccountId, JobId, PayoutId, TaskId, WorkerId
+from domain.lifecycle import Mode
 from domain.market import worker
 from domain.proof import verdict
 from domain.treasury import batch, payout, stake
@@ -106,7 +107,7 @@ class Life:
         if self.draw.randint(0, 2):
             self.network.bid(id, self.draw.choice([None, 140_000_000, 190_000_000, 300_000_000]))
         else:
-            mode: worker.Mode = self.draw.choice(["active", "paused", "draining"])
+            mode: Mode = self.draw.choice(["active", "paused", "draining"])
             change = worker.Change(worker=id, mode=mode, slots=self.draw.randint(1, 3))
             self.network.do(self.network.world.workers[id].owner, change, keyed=True)
 
