@@ -6,6 +6,7 @@ to catch up with, and single blocks when there is not.
 """
 
 import asyncio
+import logging
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -19,11 +20,13 @@ from domain.log.log import Log
 from domain.log.merkle import Head
 from projections.memory import MemoryViews
 from projections.row import Batch, Projection
-from projections.views import Move, Store, Swapped
+from projections.views import Move, Store, Swapped, Unavailable
 
 EVENTS_PER_BATCH_MAX = 5_000
+RETRY_S = 0.5
 AHEAD_BYTES_MAX = 8_000_000
 """Of records that were read and not folded; and one more, however large."""
+logger = logging.getLogger(__name__)
 
 
 class Pending(Struct):
@@ -54,13 +57,19 @@ async def run(
 ) -> Counter[str]:
     """Bring the projections to the end of the log and, with `follow`, keep them there; or bring them up to the block that ends at
     `until`. `start` is the log's empty head. Returns how many records did not count, by why. Raises `Broken` or `Diverged` if the log
-    is wrong, `Behind` if somebody else writes these views, `Unreachable` if the log cannot be read."""
+    is wrong, `Behind` if somebody else writes these views, `Unreachable` if the log cannot be read, and `Unavailable` unless it follows:
+    then it waits for the views."""
     void = Counter[str]()
     while True:
         try:
             return await _run(projections, log, store, start, void, follow=follow, until=until)
         except Swapped:
             await asyncio.sleep(0)
+        except Unavailable as silence:
+            if not follow:
+                raise
+            logger.warning("the views cannot be written, trying again: %s", silence)
+            await asyncio.sleep(RETRY_S)
 
 
 async def _run(

@@ -32,6 +32,8 @@ class Page(Value, Generic[R]):
 
 
 class Views(Protocol):
+    """Any of it may raise `Unavailable`."""
+
     async def get(self, kind: type[T], *key: Plain) -> Read[T]:
         """The row with this key, if there is one. Raises `ValueError` if nothing could have it (text for a number, an id that is none)."""
         ...
@@ -63,6 +65,10 @@ class Swapped(Exception):
     """A rebuilt view has taken the place of this one. Begin again from where that one stands."""
 
 
+class Unavailable(Exception):
+    """The views cannot be reached now. What was to be written may have been, or not: the head tells."""
+
+
 class Move(Value):
     """A batch of changes to one projection, and the heads between which they came about."""
 
@@ -73,6 +79,8 @@ class Move(Value):
 
 
 class Store(Protocol):
+    """Any of it may raise `Unavailable`."""
+
     async def head(self, projection: Projection) -> Head | None:
         """Where the projection stands; none if nothing is in it yet."""
         ...

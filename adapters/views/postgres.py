@@ -1,21 +1,22 @@
 """Views in PostgreSQL: a schema for each generation of a projection, one upsert per table and batch, from arrays, in one transaction
 with the projection's head (migrations/0002_projections.sql)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import msgspec
-from psycopg import AsyncConnection, AsyncCursor, sql
+from psycopg import AsyncConnection, AsyncCursor, OperationalError, sql
 from psycopg.errors import InvalidSchemaName, UndefinedTable
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from adapters.views import statements
 from adapters.views.positions import Positions
 from adapters.views.statements import Generation
 from domain.log.merkle import Head
 from projections.row import Cursor, Plain, Projection, Row, Sweep, shape
-from projections.views import Behind, Move, Page, Read, Swapped
+from projections.views import Behind, Move, Page, Read, Swapped, Unavailable
 
 Session = AsyncConnection[tuple[Any, ...]]
 T = TypeVar("T", bound=Row)
@@ -28,7 +29,7 @@ STILL = b"SELECT 1 FROM projection WHERE generation = %s AND live = %s"
 TAKE_TURNS = b"SELECT pg_advisory_xact_lock(%s)"
 LOCK = 0x76_69_65_77
 """Key of the advisory lock: "view"."""
-CONNECTIONS_MAX = 8
+CONNECTIONS_MAX, CONNECT_S_MAX = 8, 5.0
 TRIES = 5
 
 
@@ -76,9 +77,18 @@ class PostgresViews:
                 if row is None:
                     await begin(db, projection, live=True)
 
+    @asynccontextmanager
+    async def session(self) -> AsyncGenerator[Session, None]:
+        """One of the pool's. Raises `Unavailable`."""
+        try:
+            async with self.pool.connection(CONNECT_S_MAX) as db:
+                yield db
+        except (OperationalError, PoolTimeout) as silence:
+            raise Unavailable(type(silence).__name__) from silence
+
     async def generation(self, projection: Projection) -> Generation:
         """The live one. Raises `NotPrepared`."""
-        async with self.pool.connection() as db:
+        async with self.session() as db:
             row = await (await db.execute(LIVE, (projection.name, projection.version))).fetchone()
         if row is None:
             raise NotPrepared(f"{projection.name} version {projection.version}")
@@ -86,11 +96,11 @@ class PostgresViews:
 
     async def head(self, projection: Projection) -> Head | None:
         generation = self._written[projection.name] = await self.generation(projection)
-        async with self.pool.connection() as db:
+        async with self.session() as db:
             return await head(db, generation)
 
     async def write(self, *moves: Move) -> None:
-        async with self.pool.connection() as db, db.transaction():
+        async with self.session() as db, db.transaction():
             await write(db, self._written, moves)
 
     async def get(self, kind: type[T], *key: Plain) -> Read[T]:
@@ -138,7 +148,7 @@ class PostgresViews:
         for _ in range(TRIES):
             generation = self._read.get(projection.name) or await self.generation(projection)
             try:
-                async with self.pool.connection() as db:
+                async with self.session() as db:
                     rows = await (await db.execute(statement(generation), values)).fetchall()
             except (UndefinedTable, InvalidSchemaName):
                 rows = []

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 
 import pytest
+from psycopg import AsyncConnection
 
 from adapters import migrate
 from adapters.views import rebuild
@@ -213,6 +214,25 @@ async def test_of_two_processes_that_move_one_view_one_stops_and_each_event_is_i
         assert await everything(one, Balances(), Events()) == await everything(
             await folded(RECORDS, Balances(), Events()), Balances(), Events()
         )
+
+
+async def test_when_the_database_ends_every_session_the_views_go_on_where_they_were(database: str) -> None:
+    migrate.apply(database)
+    log = Written(RECORDS[:30])
+    async with live(database, log, Balances(), Events()) as views:
+        await views.reached(Line, 1, 10)
+        for n, record in enumerate(RECORDS[30:]):
+            await log.grow(record)
+            if n % 40 == 0:
+                async with await AsyncConnection.connect(database, autocommit=True) as db:
+                    others = b"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = %s"
+                    await db.execute(others, (db.info.dbname,))
+            await asyncio.sleep(0.002)
+        async with PostgresViews(database, Balances(), Events()) as reader:
+            assert await reader.reached(Line, SIZE, 20) == SIZE
+            assert await everything(reader, Balances(), Events()) == await everything(
+                await folded(RECORDS, Balances(), Events()), Balances(), Events()
+            )
 
 
 def test_sweeps_go_by_an_index() -> None:
