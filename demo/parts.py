@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from adapters import process
+from adapters.files import scratch
 from adapters.client import Client
 from domain.log.answers import Unanswered
 
@@ -87,9 +88,10 @@ async def ready(client: Client) -> None:
 
 @contextlib.contextmanager
 def database(directory: Path, variable: str, *, keep: bool) -> Iterator[tuple[str, str]]:
-    """(URI, what it is): the database in the environment, or PostgreSQL from the wheel, whose data is removed at the end or kept."""
-    if url := os.environ.get(variable):
-        yield url, f"the database of {variable}"
+    """(URI, what it is): an empty database on the server in the environment, or PostgreSQL from the wheel. Removed at the end, or kept."""
+    if given := os.environ.get(variable):
+        with scratch.database(given, keep=keep) as (url, name):
+            yield url, f"database {name} on the server of {variable}"
         return
     from adapters import postgres_server  # noqa: PLC0415 - a given database needs no wheel
 
