@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Self
 
 from adapters import process
-from adapters.files import scratch
 from adapters.client import Client
+from adapters.files import scratch
 from domain.log.answers import Unanswered
 
 START_S_MAX = 30.0
