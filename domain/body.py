@@ -64,6 +64,8 @@ Hash32 = Annotated[str, Field(pattern="^0x[0-9a-f]{64}$")]
 """A transaction or block hash."""
 Address = Annotated[str, Field(pattern="^0x[0-9a-f]{40}$", examples=["0x70997970c51812dc3a010c7d01b50e0d17dc79c8"])]
 """An EVM address in lower case."""
+KeyId = Annotated[str, Field(pattern="^(0x[0-9a-f]{40}|[0-9a-f]{64})$")]
+"""An address, or the SHA-256 of an API key's secret."""
 Signature = Annotated[str, Field(pattern="^0x[0-9a-f]{130}$")]
 """65 bytes r ‖ s ‖ v of an EIP-712 signature."""
 Word = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_.-]{0,39}$", examples=["mitsuba"])]

@@ -159,6 +159,8 @@ class Released(WorkerEvent, tag="worker.released.v1"):
 
 
 class DeviceIn(body.Body):
+    """A device, by the hash of its serial id."""
+
     uuid_sha256: body.Digest
     model: body.Model
     vram_mib: Annotated[int, Field(ge=0, le=1_048_576)]
@@ -169,6 +171,7 @@ class DeviceIn(body.Body):
 
 Devices = Annotated[tuple[DeviceIn, ...], Field(max_length=64, strict=False)]
 RamMib = Annotated[int, Field(ge=0, le=2**27)]
+Session = Annotated[str, Field(pattern="^[0-9a-f]{8,32}$")]
 Country = Annotated[str, Field(pattern="^([A-Z]{2})?$")]
 
 
@@ -237,7 +240,7 @@ class GoOnline(body.Body):
     """The agent is there and takes leases. `session` is new with each start of the agent."""
 
     worker: body.Worker
-    session: Annotated[str, Field(pattern="^[0-9a-f]{8,32}$")]
+    session: Session
 
     def decide(self, world: World, origin: Origin) -> Iterator[Event]:
         worker = own(world, self.worker, origin)
@@ -265,7 +268,7 @@ class Silence(body.Body):
     """Nothing was heard of the worker for the policy's time. By the presence daemon; the house itself sees no heartbeats."""
 
     worker: body.Worker
-    session: str
+    session: Session
     last_seen_us: body.Count
 
     def decide(self, world: World, origin: Origin) -> Iterator[Event]:

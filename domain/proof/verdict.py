@@ -134,6 +134,8 @@ def graced(world: World, audit: Audit) -> int:
 
 
 class MetricIn(body.Body):
+    """What was measured of one region; `region` is the tile within the task."""
+
     region: Annotated[int, Field(ge=0, le=99)]
     equal: bool
     psnr_mdb: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] | None

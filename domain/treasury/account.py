@@ -147,7 +147,7 @@ class Change(body.Body):
     roles_added: Annotated[tuple[Literal[FREE_ROLES], ...], Field(max_length=3, strict=False)] = ()  # type: ignore[valid-type]
     roles_removed: Annotated[tuple[Literal[FREE_ROLES], ...], Field(max_length=3, strict=False)] = ()  # type: ignore[valid-type]
     keys_added: Annotated[tuple[NewKey, ...], Field(max_length=8, strict=False)] = ()
-    keys_removed: Annotated[tuple[str, ...], Field(max_length=8, strict=False)] = ()
+    keys_removed: Annotated[tuple[body.KeyId, ...], Field(max_length=8, strict=False)] = ()
     payout_address: body.Address | None = None
 
     def decide(self, world: World, origin: Origin) -> Iterator[Event]:

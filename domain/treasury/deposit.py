@@ -1,7 +1,9 @@
 """Deposits: the treasury contract's events, brought by the watch. Seen when mined, credited when final."""
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from pydantic import Field
 
 from domain import accounts, body
 from domain.accounts import Asset, Entry, entry, move
@@ -86,7 +88,8 @@ def reference(tx: str, log_index: int) -> str:
 class See(body.Body):
     """A deposit was mined. By the watch."""
 
-    account: str
+    account: Annotated[str, Field(max_length=100)]
+    """As the contract's event has it, which may be anything."""
     asset: body.AssetId
     tx: body.Hash32
     log_index: body.Count
