@@ -160,6 +160,22 @@ SCRIPTS: dict[str, Script] = {
         (17 * S, SealSeen(AUDIT, THIRD), [Reveal(AUDIT, INVALID)]),
         (18 * S, Answered(Reveal(AUDIT, INVALID), 95), [Forget(AUDIT)]),
     ],
+    "after a second look that drew nobody it reveals at once": [
+        *ALONE,
+        (5 * S, Answered(seal(VALID), 91), [Reveal(AUDIT, VALID)]),
+        (5 * S, Refused(Reveal(AUDIT, VALID), "too_early", {"due_us": 14 * S}), []),
+        (9 * S, RoundBegan(check(1, ())), [Reveal(AUDIT, VALID)]),
+        (10 * S, Answered(Reveal(AUDIT, VALID), 95), [Forget(AUDIT)]),
+    ],
+    "it waits for the seal of whoever looks second, or for the end of its time": [
+        *ALONE,
+        (5 * S, Answered(seal(VALID), 91), [Reveal(AUDIT, VALID)]),
+        (5 * S, Refused(Reveal(AUDIT, VALID), "too_early", {"due_us": 8 * S}), []),
+        (6 * S, RoundBegan(check(1, (SECOND,), 30 * S)), []),
+        (16 * S, Ticked(), []),
+        (17 * S, SealSeen(AUDIT, SECOND), [Reveal(AUDIT, VALID)]),
+        (18 * S, Answered(Reveal(AUDIT, VALID), 95), [Forget(AUDIT)]),
+    ],
     "a renderer that fails is tried again, but not for ever": [
         (0, RoundBegan(check()), [Render(check())]),
         (1 * S, Failed(AUDIT, "engine_crashed"), [Kill(AUDIT), Render(check())]),
