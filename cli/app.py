@@ -53,7 +53,8 @@ def create(root: Root) -> Callable[[], None]:
 
     def run() -> None:
         try:
-            app(prog_name="gridledger", standalone_mode=False)
+            if status := app(prog_name="gridledger", standalone_mode=False):
+                raise SystemExit(status)
         except USAGE as fault:
             if message := fault.format_message():
                 fail(message)

@@ -129,11 +129,11 @@ def test_types_reach_the_users_of_the_wheel(site: Path, tmp_path: Path) -> None:
 @pytest.mark.timeout(300)
 def test_the_fast_tests_pass_on_the_wheel(site: Path, tmp_path: Path) -> None:
     for file in tracked():
-        text = (ROOT / file).read_text()
-        about_the_checkout = re.search(r"^pytestmark = .*\bcheckout\b", text, re.MULTILINE)
+        content = (ROOT / file).read_bytes()
+        about_the_checkout = re.search(rb"^pytestmark = .*\bcheckout\b", content, re.MULTILINE)
         if file.parts[0] not in (*FOLDERS, *DATA, "gridledger.py") and not about_the_checkout:
             (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / file).write_text(nested(text, ROOT) if file.suffix == ".py" else text)
+            (tmp_path / file).write_bytes(nested(content.decode(), ROOT).encode() if file.suffix == ".py" else content)
     fast = [sys.executable, "-m", "pytest", "-p", "outside", "-p", "no:cacheprovider", "-m", "not system and not checkout"]
     said = run(fast, tmp_path, site)
 
