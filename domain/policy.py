@@ -74,6 +74,8 @@ class Policy(Value):
     """What a correct reveal earns, of the price of the regions that were checked."""
 
     batch_wait_us: int = 10 * MINUTE
+    payday_us: int = DAY
+    """What is payable is paid out without being asked for, each time UTC is a multiple of this; 0: on request only."""
     payout_min: Units = Units(1_000_000)
     approval_min: Units = Units(10_000_000_000)
     """Payouts from this amount on need approvals by two of finance."""
@@ -117,6 +119,7 @@ DEMO = Policy(
     audited_us=SECOND,
     epoch_us=SECOND,
     batch_wait_us=SECOND // 2,
+    payday_us=0,
     payout_min=Units(10_000),
     address_delay_us=0,
     unlock_us=5 * SECOND,

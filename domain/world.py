@@ -116,6 +116,8 @@ class World(Struct):
             self.policy = self.coming.pop(0)[1]
             for worker in self.workers.values():
                 self.seat(worker)
+            for owner in self.people:
+                self.arm_payday(owner)
 
     def begin_event(self, pos: int, at_us: int) -> None:
         self.pos, self.at_us = pos, at_us
@@ -313,6 +315,20 @@ class World(Struct):
         if self.timer("pool", "epoch-0") is None and any(self.credit(accounts.pool(asset)) for asset in self.claims):
             epoch = self.policy.epoch_us
             self.set_timer("pool", "epoch-0", (self.at_us // epoch + 1) * epoch)
+
+    def is_payable(self, owner: AccountId) -> bool:
+        """Whether the account has earned enough for a payout."""
+        kinds = (accounts.payable, accounts.checker_payable)
+        return any(self.credit(kind(asset, owner)) >= self.policy.payout_min for asset in self.assets for kind in kinds)
+
+    def arm_payday(self, owner: AccountId) -> None:
+        """What is payable is paid out at the next payday on which the account's address may be used; to be called after whatever may
+        change that."""
+        person, day_us = self.people[owner], self.policy.payday_us
+        if not (day_us and person.payout_address and self.is_payable(owner)):
+            self.drop_timer("payday", owner)
+        elif (due_us := self.timer("payday", owner)) is None or due_us < person.usable_us:
+            self.set_timer("payday", owner, (max(self.at_us, person.usable_us) // day_us + 1) * day_us)
 
 
 def drop(row: list[T], item: T) -> None:

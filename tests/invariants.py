@@ -39,6 +39,10 @@ def money(world: World) -> None:
         for asset in world.assets:
             shares = sum(share.amount for share in world.shares.values() if (share.owner, share.asset) == (owner, asset))
             assert world.credit(accounts.accrued(asset, owner)) == shares, f"shares of {owner}"
+    for owner, person in world.people.items():
+        due_us = world.timer("payday", owner)
+        assert (due_us is not None) == bool(world.policy.payday_us and person.payout_address and world.is_payable(owner))
+        assert due_us is None or due_us >= person.usable_us
     for payout in world.payouts.values():
         held_back = world.credit(accounts.inflight(payout.asset, payout.id))
         assert held_back == payout.amount or (payout.status == "mined" and not held_back), f"money of {payout.id}"

@@ -12,7 +12,7 @@ from domain.market import match, worker
 from domain.market.match import Match
 from domain.parts import Task
 from domain.proof import bench, ruling
-from domain.treasury import earnings, stake
+from domain.treasury import earnings, payout, stake
 from domain.units import ZERO, Units
 from domain.value import Value
 from domain.work import routine, task
@@ -98,6 +98,7 @@ ON_TIME: dict[str, Callable[[str], Command]] = {
     "archive": lambda id: routine.Archive(JobId(id)),
     "release": lambda id: worker.Release(WorkerId(AccountId(id))),  # type: ignore[arg-type]
     "unlock": lambda id: stake.Release(AccountId(id.split()[0]), Asset(id.split()[1])),  # type: ignore[arg-type]
+    "payday": lambda id: payout.PayDay(AccountId(id)),  # type: ignore[arg-type]
     "pool": lambda _: earnings.Distribute(),
 }
 """What each timer asks for; `mature` is asked for many at once."""

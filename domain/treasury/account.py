@@ -84,6 +84,7 @@ class Changed(AccountEvent, tag="account.changed.v1"):
         add_keys(world, self.account, self.keys_added)
         if self.payout_address:
             person.payout_address, person.usable_us = self.payout_address, self.usable_us
+            world.arm_payday(self.account)
 
     def claims(self) -> tuple[Claim, ...]:
         if not self.approval:

@@ -111,6 +111,7 @@ class Finalised(MinedEvent, tag="batch.finalised.v1"):
         for item in (*self.paid, *self.failed):
             world.payouts.pop(item.payout).move(self.verb())
             world.versions.pop(item.payout, None)
+            world.arm_payday(item.account)
 
     def entry(self) -> Entry:
         out = Units(sum(item.amount for item in self.paid))

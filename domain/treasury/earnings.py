@@ -46,6 +46,7 @@ class Matured(Event, tag="earnings.matured.v1"):
             task.move(self.verb(), line.next)
             if line.next == "matured" and task.audit:
                 claim_checks(world, task.audit, self.asset)
+            world.arm_payday(line.account)
         world.arm_pool()
 
     def entry(self) -> Entry:
@@ -85,6 +86,8 @@ class Distributed(Event, tag="pool.distributed.v1"):
             world.epoch_us = self.epoch_us
             for worker in world.workers.values():
                 worker.served_us = 0
+        for line in self.lines:
+            world.arm_payday(line.account)
 
     def entry(self) -> Entry:
         of = self.asset

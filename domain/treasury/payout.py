@@ -12,11 +12,13 @@ from domain.lifecycle import PAYOUT
 from domain.parts import Payout
 from domain.signing import Claim
 from domain.units import Units
+from domain.value import Value
 from domain.world import World
 
+Kind = Literal["worker", "checker", "customer"]
+EARNED: tuple[Kind, ...] = ("worker", "checker")
 APPROVALS = 2
 """Of different persons, for a payout of `approval_min` or more."""
-Kind = Literal["worker", "checker", "customer"]
 
 
 def source(asset: Asset, account: AccountId, kind: Kind) -> Account:
@@ -39,7 +41,7 @@ class PayoutEvent(Event):
 class Requested(PayoutEvent, tag="payout.requested.v1"):
     """Money of the account is on its way out."""
 
-    who: ClassVar[str] = "the owner of the money"
+    who: ClassVar[str] = "the owner of the money; on paydays the house, without a signature"
 
     kind: Kind
     to: str
@@ -50,12 +52,15 @@ class Requested(PayoutEvent, tag="payout.requested.v1"):
         world.people[self.account].payouts = self.number
         back_to = source(self.asset, self.account, self.kind)
         world.payouts[self.payout] = Payout(self.payout, self.account, self.asset, self.kind, back_to, self.to, self.amount, world.at_us)
+        world.arm_payday(self.account)
 
     def entry(self) -> Entry:
         debit = source(self.asset, self.account, self.kind)
         return move(self.amount, debit=debit, credit=accounts.inflight(self.asset, self.payout))
 
     def claims(self) -> tuple[Claim, ...]:
+        if not self.signature:
+            return ()
         return (requesting(self.account, self.asset, self.kind, self.to, self.amount, self.number, self.signature),)
 
 
@@ -83,6 +88,7 @@ class Cancelled(PayoutEvent, tag="payout.cancelled.v1"):
     def apply(self, world: World) -> None:
         world.payouts.pop(self.payout).move(self.verb())
         world.versions.pop(self.payout, None)
+        world.arm_payday(self.account)
 
     def entry(self) -> Entry:
         return move(self.amount, debit=accounts.inflight(self.asset, self.payout), credit=self.back_to)
@@ -127,6 +133,21 @@ class Request(body.Body):
             raise InsufficientFunds(account=where, available=has, needed=self.amount)
         id = PayoutId(f"payout-{origin.pos}")
         yield Requested(id, person.id, self.asset, self.amount, self.kind, self.to, self.number, self.signature)
+
+
+class PayDay(Value):
+    """Pay out what the account has earned, to the address that it registered. By the house."""
+
+    account: AccountId
+
+    def decide(self, world: World, origin: Origin) -> Iterator[Event]:
+        person = world.people[self.account]
+        for asset in list(world.assets):
+            for kind in EARNED:
+                amount = world.credit(source(asset, person.id, kind))
+                if amount >= world.policy.payout_min:
+                    id = PayoutId(f"payout-{world.pos + 1}")
+                    yield Requested(id, person.id, asset, amount, kind, person.payout_address, person.payouts + 1, "")
 
 
 class Approve(body.Body):

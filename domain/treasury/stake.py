@@ -38,6 +38,7 @@ class Locked(StakeEvent, tag="stake.locked.v1"):
 
     def apply(self, world: World) -> None:
         world.people[self.account].stakes = self.number
+        world.arm_payday(self.account)
 
     def entry(self) -> Entry:
         return move(self.amount, debit=source(self.asset, self.account, self.source), credit=accounts.stake(self.asset, self.account))
