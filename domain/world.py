@@ -106,6 +106,7 @@ class World(Struct):
     nonce: int = -1
     """Of the last signed batch."""
     anchored_size: int = 0
+    """Up to here nothing is new since the last anchor: the position of the event that reports it."""
     anchored_us: int = 0
     leader: str = ""
 

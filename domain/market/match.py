@@ -72,17 +72,17 @@ def candidates(world: World, job: Job, at_us: int) -> Iterator[tuple[str, Worker
 
 def is_wanted_by_others(world: World, job: Job, task: Task, at_us: int) -> bool:
     """Whether anybody is eligible, free or busy, who has not failed this task. It is asked only of tasks that somebody failed."""
-    return any(
-        worker.is_there
-        and worker.kind != "checker"
-        and 0 < worker.classes[cls].price <= job.limit_price
-        and worker.classes[cls].score > 0
-        and worker.id not in (*task.failed, *task.barred)
-        and obstacle(world, job, worker, cls, at_us) is None
-        for worker in world.workers.values()
-        for cls in world.builds[job.build].classes
-        if cls in worker.classes
-    )
+    others = (pair for pair in offers(world, job) if pair[1].id not in (*task.failed, *task.barred))
+    return any(obstacle(world, job, worker, cls, at_us) is None for cls, worker in others)
+
+
+def offers(world: World, job: Job) -> Iterator[tuple[str, Worker]]:
+    """Who is there with a score and a bid within the limit, free or busy, by class."""
+    for worker in world.workers.values():
+        for cls in world.builds[job.build].classes:
+            standing = worker.classes.get(cls)
+            if standing and worker.is_there and worker.kind != "checker" and standing.score and 0 < standing.price <= job.limit_price:
+                yield cls, worker
 
 
 def seats(world: World, cls: str) -> Iterator[tuple[Seat, str]]:

@@ -169,6 +169,8 @@ class Reveal(body.Body):
         waiting = [each for each in audit.rounds[-1].checkers if each not in audit.seals]
         if waiting and origin.at_us < audit.due_us:
             raise TooEarly(what=Revealed.verb(), due_us=audit.due_us)
+        if (over_us := world.timer("tally", audit.id)) is not None and origin.at_us >= over_us:
+            raise DeadlinePassed(what=f"the reveal for {audit.id}", due_us=over_us)
         self._check_rule(world, audit, checker.classes, round)
         yield Revealed(audit.id, audit.task, checker.id, round, self.verdict, metrics, self.comparator, self.evidence_sha256, self.nonce)
         if all(each in audit.verdicts for each in audit.rounds[-1].checkers if each in audit.seals):

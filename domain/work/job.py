@@ -80,7 +80,8 @@ class Submitted(JobEvent, tag="job.submitted.v1"):
 
 
 class Quoted(JobEvent, tag="job.quoted.v1"):
-    """The house's offer: the work of each task, the total at the creator's limit, and the time it takes with the workers that are free."""
+    """The house's offer: the work of each task, the total at the creator's limit, and the time it takes with all workers that ask
+    for no more."""
 
     wu: tuple[Run, ...]
     total: Units
@@ -348,6 +349,8 @@ class Resume(body.Body):
         if job.status == "open":
             return
         JOB.guard(job.id, job.status, Resumed.verb())
+        if (due_us := world.timer("paused", job.id)) is not None and origin.at_us >= due_us:
+            raise DeadlinePassed(what=f"the pause of {job.id}", due_us=due_us)
         yield Resumed(job.id)
 
 

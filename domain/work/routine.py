@@ -6,6 +6,7 @@ from typing import Literal
 from domain import units
 from domain.event import Event, Origin
 from domain.ids import JobId
+from domain.market import match
 from domain.value import Value
 from domain.work.job import Archived, Quoted, end
 from domain.work.terms import Run
@@ -23,7 +24,7 @@ class Quote(Value):
         groups = job.tasks // job.frames
         wu_milli = max(1, -(-job.pixels * job.samples * engine.wu_milli_per_msample // (1_000_000 * groups)))
         total = units.price(job.limit_price, wu_milli) * job.tasks
-        speed = sum(-seat[2] for cls in engine.classes for seat in world.free.get(cls, ()) if seat[0] <= job.limit_price)
+        speed = sum(worker.classes[cls].score for cls, worker in match.offers(world, job))
         eta_s = -(-wu_milli * job.tasks // speed) if speed else 0
         valid_us = origin.at_us + world.policy.quote_valid_us
         yield Quoted(job.id, (Run((1, job.tasks), wu_milli),), total, eta_s, "rate", valid_us)

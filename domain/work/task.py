@@ -9,7 +9,7 @@ from pydantic import Field
 
 from domain import accounts, body
 from domain.accounts import Asset, Entry, entry, move
-from domain.errors import NotYours, StaleFence
+from domain.errors import DeadlinePassed, NotYours, StaleFence
 from domain.event import Event, Origin
 from domain.ids import AccountId, JobId, TaskId, WorkerId
 from domain.parts import Share, Task, Worker
@@ -184,6 +184,8 @@ class End(body.Body):
             raise NotYours(id=task.id)
         if task.status != "leased" or task.fence != self.fence:
             raise StaleFence(task=task.id, fence=task.fence, given=self.fence)
+        if (due_us := world.timer("expire", task.id)) is not None and origin.at_us >= due_us:
+            raise DeadlinePassed(what=f"the lease of {task.id}", due_us=due_us)
         yield from ended(world, task, self.outcome, self.code, log_sha256=self.log_sha256 or "")
 
 

@@ -20,7 +20,7 @@ def models(of: type[body.Body] = body.Body) -> Iterator[type[body.Body]]:
 
 
 MODELS = sorted(
-    {model for model in models() if model.__module__.startswith("domain.")}, key=lambda model: model.__module__ + model.__name__
+    {model for model in models() if model.__module__.startswith(DOMAIN)}, key=lambda model: model.__module__ + model.__name__
 )
 """What is imported is listed: `wire` imports every trade."""
 

@@ -19,7 +19,7 @@ from domain.work import job, task
 from domain.world import World
 from tests import invariants
 from tests.deeds import Life
-from tests.domain import test_ends
+from tests.domain import test_audits, test_ends
 from tests.network import CLASS, Network, populated, work
 
 
@@ -206,3 +206,43 @@ def test_more_than_a_tenth_of_dead_tasks_pauses_a_job() -> None:
             work(it, workers)
 
     assert (of.tasks, of.dead, of.status, of.reason) == (20, 3, "paused", "errors")
+
+
+def test_what_comes_in_the_block_in_which_its_time_is_over_comes_too_late() -> None:
+    it, creator, workers = populated(signs=False)
+    it.open(it.submit(creator))
+    fast = it.world.workers[workers["fast"]]
+    (lease,) = fast.leases
+    it.now_us = (it.world.timer("expire", lease) or 0) - 1_000
+    with pytest.raises(DeadlinePassed):
+        it.do(fast.id, task.End(task=lease, fence=1, outcome="declined", code="busy"), fast.owner)
+    with pytest.raises(DeadlinePassed):
+        it.commit(lease, after_us=0)
+
+
+def test_a_reveal_after_its_time_is_not_heard() -> None:
+    it, id = test_audits.audited()
+    (checker,) = it.world.audits[id].rounds[0].checkers
+    reveal = test_audits.revealing(it, id, checker, "valid")
+    owner = it.world.workers[checker].owner
+    it.do(checker, test_audits.sealing(it, reveal), owner)
+    it.now_us = (it.world.timer("tally", id) or 0) - 1_000
+    with pytest.raises(DeadlinePassed):
+        it.do(checker, reveal, owner)
+    it.wait(0)
+
+    assert it.world.audits[id].rounds[0].checkers == [checker]
+    assert it.world.audits[id].verdicts == {}
+
+
+def test_a_quote_tells_the_time_with_all_who_would_take_the_job() -> None:
+    it, creator, workers = populated(signs=False)
+    first = it.submit(creator, frames=2)
+    it.open(first)
+    second = it.submit(creator, frames=2, limit=165_000_000)
+    quotes = {each.event.job: each.event for each in it.events if isinstance(each.event, job.Quoted)}
+    speeds = {name: it.world.workers[workers[name]].classes[CLASS].score for name in ("cheat", "killed", "slow", "fast")}
+    work_milli = it.world.jobs[first].wu_milli * 8
+
+    assert quotes[first].eta_s == -(-work_milli // sum(speeds.values()))
+    assert quotes[second].eta_s == -(-work_milli // (speeds["cheat"] + speeds["killed"])), "they are busy, and will have time"
