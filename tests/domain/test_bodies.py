@@ -19,9 +19,9 @@ def models(of: type[body.Body] = body.Body) -> Iterator[type[body.Body]]:
         yield from models(model)
 
 
-MODELS = sorted(
-    {model for model in models() if model.__module__.startswith(DOMAIN)}, key=lambda model: model.__module__ + model.__name__
-)
+DOMAIN = body.__name__.removesuffix("body")
+"""In the checkout `domain.`, in the wheel below its one name."""
+MODELS = sorted({model for model in models() if model.__module__.startswith(DOMAIN)}, key=lambda model: model.__module__ + model.__name__)
 """What is imported is listed: `wire` imports every trade."""
 
 
