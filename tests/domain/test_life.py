@@ -96,9 +96,9 @@ def test_seeded_lives_keep_the_invariants(seed: int) -> None:
 class Anything(RuleBasedStateMachine):
     """Hypothesis drives the same deeds, and shrinks what breaks."""
 
-    @initialize(random=st.randoms(use_true_random=False))
-    def begin(self, random: Random) -> None:
-        self.life = Life(random)
+    @initialize(random=st.randoms(use_true_random=False), policy=st.sampled_from(["demo", "standard"]))
+    def begin(self, random: Random, policy: str) -> None:
+        self.life = Life(random, policy)
 
     @rule()
     def do(self) -> None:
