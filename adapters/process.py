@@ -11,10 +11,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
@@ -74,6 +75,21 @@ def stop(process: subprocess.Popen[bytes], how: signal.Signals = signal.SIGTERM,
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     return process.wait(grace_s)
+
+
+def adopt_orphans() -> None:
+    """From now on, what our children leave behind becomes ours, not the first process's, which in a container may never wait for it."""
+    if _LIBC is not None:
+        _LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def bury(within_s: float = 2.0) -> None:
+    """Waits for whatever ended and nobody waited for; to be called when our own children were stopped."""
+    until = time.monotonic() + within_s
+    with contextlib.suppress(ChildProcessError):
+        while time.monotonic() < until:
+            if os.waitpid(-1, os.WNOHANG) == (0, 0):
+                time.sleep(0.01)
 
 
 def _group(user: int | None) -> int | None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
+from adapters import process
 from adapters.client import Client
 from adapters.evm import anvil, contracts
 from adapters.evm.node import Node
@@ -343,6 +344,7 @@ async def play(options: Options, given: Given, console: Console, *, as_json: boo
     """Runs the demo in a directory of its own. Returns the exit status: 0 only if everything that it is to show happened."""
     directory = Path(tempfile.mkdtemp(prefix="gridledger-demo-"))
     end_on_signals()
+    process.adopt_orphans()
     try:
         with Screen(Board(), console, quiet=as_json) as screen:
             it = Play(options, given, screen, directory)
@@ -357,6 +359,7 @@ async def play(options: Options, given: Given, console: Console, *, as_json: boo
                     await asyncio.Event().wait()
         return int(bool(missing(result)))
     finally:
+        process.bury()
         if options.keep:
             console.print(f"kept: {directory}", highlight=False) if not as_json else None
         else:

@@ -180,3 +180,19 @@ def test_a_database_that_does_not_start_says_why(tmp_path: Path) -> None:
         postgres_server.running(tmp_path / "data", {"no_such_setting": "1"}, keep=False),
     ):
         pass
+
+
+def test_what_a_child_leaves_behind_is_ours_and_is_buried() -> None:
+    program = f"""
+import os, subprocess, time, psutil
+from {process.__name__.rpartition(".")[0]} import process
+process.adopt_orphans()
+subprocess.run(["sh", "-c", "sleep 0.1 & exit 0"], check=True)
+assert [each.name() for each in psutil.Process().children()] == ["sleep"]
+time.sleep(0.3)
+assert [each.status() for each in psutil.Process().children()] == [psutil.STATUS_ZOMBIE]
+process.bury()
+assert psutil.Process().children() == []
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=30, env=environment)

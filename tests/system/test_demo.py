@@ -30,7 +30,7 @@ def left_behind(mark: str, directory: str) -> list[str]:
     """Processes that carry the demo's mark in their environment, or its directory in their command line."""
     found = []
     for each in psutil.process_iter(["cmdline", "environ"]):
-        words = " ".join(each.info["cmdline"] or ())
+        words = " ".join(each.info["cmdline"] or ()) or each.name()
         if directory in words or (each.info["environ"] or {}).get("GRIDLEDGER_MARK") == mark:
             found.append(words)
     return found
