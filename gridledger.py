@@ -117,7 +117,7 @@ def serve(path: Path, host: str, port: int) -> None:
     home = Home.open(path)
     if not home.settings().log:
         raise Unstartable(f"{path} holds no ledger yet: gridledger init {path}")
-    with database(home) as url:
+    with home.alone(), database(home) as url:
         asyncio.run(_serve(home, url, host, port))
 
 

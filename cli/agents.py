@@ -11,7 +11,6 @@ from adapters.client import Client
 from cli.app import Json, Root, say
 
 WORKERS = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "gridledger" / "workers"
-BENCH_WU_MILLI = 1_500
 PATIENCE_S = 5.0
 Which = Annotated[str, typer.Argument(help="its id, or the file of its configuration")]
 
@@ -91,7 +90,7 @@ async def render_bench() -> dict[str, Any]:
         seconds = clock() - began
     return {
         "seconds": round(seconds, 3),
-        "score": round(BENCH_WU_MILLI / seconds),
+        "score": round(bench.WU_MILLI / seconds),
         "device": probe.summary(probe.devices()),
         "sandbox": sandbox.missing() or "bubblewrap",
     }

@@ -5,6 +5,7 @@ no answer; 130 interrupted. An error is one line on stderr.
 """
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ INTERRUPTED = 130
 HELP = "The ledger of a compute network: jobs, bids, proofs and payouts as immutable events."
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Server = Annotated[str, typer.Option(envvar="GRIDLEDGER_SERVER", help="address of a ledger's server")]
+SIDE_MIN, SIDE_MAX = 16, 16_384
 LOCAL = "http://127.0.0.1:8080"
 USAGE: Any = typer.BadParameter.__bases__[0]
 """What Typer raises for a wrong command line; it names only some of the kinds."""
@@ -66,25 +68,33 @@ def create(root: Root) -> Callable[[], None]:
         except (Problem, root.Unstartable, OSError) as fault:
             fail(str(fault))
         except Exception as fault:
-            if type(fault) not in reasons():
+            # Database errors have a class for each of their codes; Pydantic's say the field.
+            from psycopg import Error
+            from pydantic import ValidationError
+
+            if isinstance(fault, ValidationError):
+                fail("; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in fault.errors(include_url=False)))
+            if not isinstance(fault, (Error, *reasons())):
                 raise
-            fail(str(fault))
+            fail(str(fault) or type(fault).__name__)
 
     return run
 
 
 def reasons() -> list[type[Exception]]:
     """What ends a command with one line: somebody gave us what cannot be used. Imported only then, so that no command waits for it."""
-    from adapters.files.home import NotAHome
-    from adapters.migrate import Unmigratable
-    from adapters.postgres_server import Unavailable
-    from auditor.bundle import BadBundle
-    from auditor.explain import Unknown
-    from auditor.export import ExportFailed
-    from cli.submission import NotAScene
-    from worker_runtime.config import Unusable
+    from adapters import migrate, postgres_server, sequencer
+    from adapters.evm import anvil
+    from adapters.files import home
+    from adapters.views import rebuild
+    from auditor import bundle, explain, export
+    from cli import submission
+    from projections import plugins, views
+    from worker_runtime import config, loop
 
-    return [NotAHome, Unmigratable, Unavailable, BadBundle, Unknown, ExportFailed, NotAScene, Unusable]
+    ours = [home.NotAHome, migrate.Unmigratable, postgres_server.Unavailable, anvil.Unavailable, rebuild.Busy, rebuild.Differs]
+    ours += [bundle.BadBundle, explain.Unknown, export.ExportFailed, submission.NotAScene, config.Unusable, loop.Failed]
+    return [*ours, plugins.BadPlugin, views.Behind, sequencer.Deposed, sequencer.ClockOff]
 
 
 def fail(message: str, status: int = BAD_INPUT) -> None:
@@ -99,7 +109,7 @@ def say(facts: Any, *, as_json: bool, text: str) -> None:
 
 def size_of(text: str) -> tuple[int, int]:
     """`320x180`."""
-    width, _, height = text.partition("x")
-    if not (width.isdecimal() and height.isdecimal()):
-        raise typer.BadParameter("expected WIDTHxHEIGHT, e.g. 320x180")
-    return int(width), int(height)
+    found = re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", text)
+    if not found or not all(SIDE_MIN <= int(side) <= SIDE_MAX for side in found.groups()):
+        raise typer.BadParameter(f"expected WIDTHxHEIGHT, each side {SIDE_MIN} to {SIDE_MAX}, e.g. 320x180")
+    return int(found[1]), int(found[2])

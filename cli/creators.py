@@ -68,7 +68,7 @@ def add(app: typer.Typer, root: Root) -> None:
 
     @jobs.command()
     def watch(id: Id, server: Server = LOCAL) -> None:
-        """What happens to a job and its tasks, as it happens, until it is over."""
+        """What happens to a job and its tasks, as it happens, until it is over or paused."""
         run(_watch(server, JobId(id)))
 
     @jobs.command()
@@ -166,6 +166,9 @@ async def _until_closed(client: Client, id: JobId, tell: Callable[[str], None]) 
         if isinstance(event, job.Closed):
             tell(f"{id} is {event.outcome}: {event.counts.accepted} tasks accepted")
             return event.outcome
+        if isinstance(event, job.Paused):
+            tell(f"{id} is paused, reason {event.reason}: gridledger job watch {id} says why, gridledger job cancel {id} ends it")
+            return "paused"
     raise AssertionError("a feed never ends")
 
 
@@ -175,14 +178,16 @@ async def _watch(server: str, id: JobId) -> None:
             recorded = wire.event(line.data)
             if recorded.stream == id or recorded.stream.startswith(f"{id}/"):
                 print(f"{recorded.pos:>7}  {recorded.stream:<16} {recorded.event.verb():<18} {_gist(recorded.event)}", flush=True)
-            if isinstance(recorded.event, job.Closed) and recorded.event.job == id:
+            if isinstance(recorded.event, job.Closed | job.Paused) and recorded.event.job == id:
                 return
 
 
 def _gist(event: object) -> str:
     if isinstance(event, task.Leased):
         return f"to {event.worker} for {int(event.price) / DECIMALS:.6f}"
-    return str(getattr(event, "worker", "") or getattr(event, "outcome", ""))
+    if isinstance(event, task.Ended):
+        return f"{event.outcome} {event.code}"
+    return str(getattr(event, "worker", "") or getattr(event, "outcome", "") or getattr(event, "reason", ""))
 
 
 def _told(facts: dict[str, Any]) -> str:

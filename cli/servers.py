@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from cli.app import Json, Root, say, size_of
+from domain.policy import POLICIES
 
 PLAIN_COLUMNS = 132
 TOOLS = Path(__file__).resolve().parent.parent / ".tools"
@@ -66,6 +67,8 @@ def add_demo(app: typer.Typer, root: Root) -> None:
         from demo.play import Given, Options, play
         from examples.atelier import make_scene
 
+        if policy not in POLICIES:
+            raise typer.BadParameter(f"there is no policy {policy}: {' or '.join(POLICIES)}")
         given = Given(root.DATABASE, TOOLS, root.begin, make_scene.write, export)
         options = Options(frames, size_of(size), samples, seed, policy, keep, out)
         try:

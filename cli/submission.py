@@ -1,7 +1,6 @@
 """From somebody's Mitsuba files to a submitted job: which files a scene needs, the manifest over them, and the uploads."""
 
 import os
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -41,7 +40,10 @@ def gather(frames: Sequence[Path]) -> Scene:
         raise NotAScene("two frames have the same file name")
     for file in frames:
         text = read(file)
-        for value, path in references(file, text):
+        root = parse(file, text)
+        if not contents:
+            size, samples = film(root)
+        for value, path in references(file, root):
             keep(contents, origins, path)
             text = text.replace(f'"{value}"'.encode(), f'"{path.name}"'.encode()).replace(f"'{value}'".encode(), f"'{path.name}'".encode())
         contents[file.name] = text
@@ -51,7 +53,6 @@ def gather(frames: Sequence[Path]) -> Scene:
         manifest.check(described)
     except ValueError as fault:
         raise NotAScene(str(fault)) from fault
-    size, samples = film(contents[names[0]])
     return Scene(described, contents, size, samples)
 
 
@@ -62,14 +63,17 @@ def read(file: Path) -> bytes:
         raise NotAScene(f"{file}: {fault.strerror}") from fault
 
 
-def references(file: Path, text: bytes) -> list[tuple[str, Path]]:
-    """(as it is written, the file) for each file name in the scene. None may lie outside the scene's own folder."""
+def parse(file: Path, text: bytes) -> ET.Element:
     if b"<!DOCTYPE" in text:
         raise NotAScene(f"{file}: a document type is not allowed")
     try:
-        root = ET.fromstring(text)  # noqa: S314 - without a document type there are no entities to expand
+        return ET.fromstring(text)  # noqa: S314 - without a document type there are no entities to expand
     except ET.ParseError as fault:
         raise NotAScene(f"{file}: {fault}") from fault
+
+
+def references(file: Path, root: ET.Element) -> list[tuple[str, Path]]:
+    """(as it is written, the file) for each file name in the scene. None may lie outside the scene's own folder."""
     folder, found = file.parent.resolve(), list[tuple[str, Path]]()
     for element in root.iter("string"):
         value = element.get("value", "")
@@ -88,14 +92,15 @@ def keep(contents: dict[str, bytes], origins: dict[str, Path], path: Path) -> No
         contents[path.name] = read(path)
 
 
-def film(text: bytes) -> tuple[tuple[int, int], int]:
+def film(root: ET.Element) -> tuple[tuple[int, int], int]:
     """Width, height and samples per pixel that a scene asks for itself, or the usual ones."""
+    asked = {each.get("name", ""): each.get("value", "") for each in root.iter("integer")}
 
-    def asked(name: str, usual: int) -> int:
-        found = re.search(rb'<integer\s+name="' + name.encode() + rb'"\s+value="(\d{1,6})"', text)
-        return int(found[1]) if found else usual
+    def number(name: str, usual: int) -> int:
+        value = asked.get(name, "")
+        return int(value) if value.isascii() and value.isdecimal() else usual
 
-    return (asked("width", 320), asked("height", 180)), asked("sample_count", 64)
+    return (number("width", 320), number("height", 180)), number("sample_count", 64)
 
 
 async def upload(client: Client, scene: Scene, reported: Reported = lambda *_: None) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from domain.event import Event, Recorded
-from domain.ids import WorkerId
 from domain.market import worker
 from domain.proof import audit, bench, proof, ruling
 from domain.treasury import batch, deposit, earnings, payout, stake
@@ -128,7 +127,8 @@ class Board:
             case task.Ended() as it if it.job:
                 self.tasks[it.task] = it.next
                 self.ended.append(it)
-                yield f"attempt {it.fence} of {it.task} by {self.name(it.worker)} ended: {it.outcome}"
+                why = it.outcome if it.code in {"", it.outcome} else f"{it.outcome} ({it.code})"
+                yield f"attempt {it.fence} of {it.task} by {self.name(it.worker)} ended: {why}"
 
     def _take_payout(self, event: Event) -> Iterator[str]:
         match event:
@@ -144,9 +144,6 @@ class Board:
 
     def tile(self, name: str, done: int, of: int) -> None:
         self.progress[name] = done, of
-
-    def honest_convicted(self, cheat: WorkerId) -> bool:
-        return any(each != cheat for each in self.rejected)
 
 
 def usdc(amount: Units | int) -> str:

@@ -14,6 +14,7 @@ from typing import Self
 from adapters import process
 from adapters.client import Client
 from adapters.files import scratch
+from adapters.files.home import Home
 from domain.log.answers import Unanswered
 
 START_S_MAX = 30.0
@@ -41,11 +42,12 @@ class Processes:
         for child in reversed(self.running.values()):
             process.stop(child, signal.SIGTERM, grace_s=5.0)
 
-    def start(self, name: str, *arguments: str, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
-        """`gridledger <arguments>` as a process; its output goes to `<name>.log`. Ten of them share what one of them compiled."""
+    def start(self, name: str, *arguments: str, without: str = "") -> subprocess.Popen[bytes]:
+        """`gridledger <arguments>` as a process; its output goes to `<name>.log`. Ten of them share what one of them compiled; `without`
+        names a variable of ours that it does not get."""
         command = [sys.executable, "-m", "gridledger", *arguments]
-        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        child = process.start(command, output=self.directory / f"{name}.log", environment={**inherited, **(environment or {})})
+        inherited = {name: value for name, value in os.environ.items() if name not in {"PYTHONDONTWRITEBYTECODE", without}}
+        child = process.start(command, output=self.directory / f"{name}.log", environment=inherited)
         self.running[name] = child
         return child
 
@@ -87,13 +89,14 @@ async def ready(client: Client) -> None:
 
 
 @contextlib.contextmanager
-def database(directory: Path, variable: str, *, keep: bool) -> Iterator[tuple[str, str]]:
-    """(URI, what it is): an empty database on the server in the environment, or PostgreSQL from the wheel. Removed at the end, or kept."""
+def database(home: Home, variable: str, *, keep: bool) -> Iterator[tuple[str, str, str]]:
+    """(URI for the server's settings, URI, what it is): an empty database on the server in the environment, or PostgreSQL from the wheel,
+    which needs no setting, since its data lies in the server's directory. Removed at the end, or kept."""
     if given := os.environ.get(variable):
         with scratch.database(given, keep=keep) as (url, name):
-            yield url, f"database {name} on the server of {variable}"
+            yield url, url, f"database {name} on the server of {variable}"
         return
     from adapters import postgres_server  # noqa: PLC0415 - a given database needs no wheel
 
-    with postgres_server.running(directory / "postgres", keep=keep) as url:
-        yield url, f"version {postgres_server.VERSION}, from the wheel"
+    with postgres_server.running(home.postgres, keep=keep) as url, home.announced(url):
+        yield "", url, f"version {postgres_server.VERSION}, from the wheel"

@@ -11,7 +11,7 @@ from adapters.evm.wallet import Wallet
 from adapters.files import home
 from adapters.signer import Signer
 from demo.feed import Feed
-from domain import accounts, body
+from domain import body
 from domain.accounts import USDC
 from domain.event import Event
 from domain.ids import NO_ACCOUNT, NO_WORKER, LogId
@@ -125,7 +125,3 @@ def payable(feed: Feed, person: Person, kind: payout.Kind) -> Units:
     """What the log says is payable to him, summed from its entries."""
     where = payout.source(USDC, person.account, kind)
     return Units(-sum(amount for each in feed.events for at, amount in each.entry if at == where))
-
-
-def asset_balance(feed: Feed) -> int:
-    return sum(amount for each in feed.events for at, amount in each.entry if at == accounts.treasury(USDC))

@@ -108,16 +108,16 @@ class Play:
             node = await stack.enter_async_context(anvil.running(anvil.find(self.given.tools), directory / "anvil"))
             screen.part("anvil", f"an EVM node with 1 s blocks at {node.url}")
             screen.part("PostgreSQL")
-            url, fact = stack.enter_context(parts.database(directory, self.given.database_variable, keep=self.options.keep))
-            screen.part("PostgreSQL", fact)
             home = Home(directory / "server")
+            home.path.mkdir()
+            given, url, fact = stack.enter_context(parts.database(home, self.given.database_variable, keep=self.options.keep))
+            screen.part("PostgreSQL", fact)
             self.network_facts = await self._deploy(node, home, *(await compiling))
-            home.keep(Settings(rpc_url=node.url, treasury=self.network_facts[0], token=self.network_facts[1]))
+            home.keep(Settings(database_url=given, rpc_url=node.url, treasury=self.network_facts[0], token=self.network_facts[1]))
             self.log_id = await self.given.begin(home, url, self.options.policy, self._assets())
             processes = stack.enter_context(parts.Processes(directory))
             screen.part("server")
-            environment = {self.given.database_variable: url}
-            processes.start("server", "serve", str(home.path), "--port", "0", environment=environment)
+            processes.start("server", "serve", str(home.path), "--port", "0", without=self.given.database_variable)
             yield processes, node
 
     async def _deploy(self, node: anvil.Anvil, home: Home, dollar: Any, treasury: Any) -> tuple[str, str]:
@@ -343,6 +343,8 @@ def end_on_signals() -> None:
 async def play(options: Options, given: Given, console: Console, *, as_json: bool) -> int:
     """Runs the demo in a directory of its own. Returns the exit status: 0 only if everything that it is to show happened."""
     directory = Path(tempfile.mkdtemp(prefix="gridledger-demo-"))
+    # Whom PostgreSQL runs as must be able to reach its data, if we are root; what is private in there has a mode of its own.
+    directory.chmod(0o711)
     end_on_signals()
     process.adopt_orphans()
     try:
@@ -355,12 +357,13 @@ async def play(options: Options, given: Given, console: Console, *, as_json: boo
                     result |= {"rpc": node.url, "server": it.server, "people": str(directory / "people")}
                 present(it.board, it.parties, result, console, as_json=as_json)
                 if options.keep:
-                    console.print("" if as_json else f"\nThe network runs on at {it.server}; Ctrl-C ends it.", highlight=False)
+                    if not as_json:
+                        console.print(f"\nThe network runs on at {it.server}; Ctrl-C ends it.", highlight=False)
                     await asyncio.Event().wait()
         return int(bool(missing(result)))
     finally:
         process.bury()
-        if options.keep:
-            console.print(f"kept: {directory}", highlight=False) if not as_json else None
-        else:
+        if options.keep and not as_json:
+            console.print(f"kept: {directory}; the ledger runs again by: gridledger serve {directory / 'server'}", highlight=False)
+        elif not options.keep:
             shutil.rmtree(directory, ignore_errors=True)

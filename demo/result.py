@@ -46,7 +46,7 @@ def present(board: Board, parties: list[Party], result: Mapping[str, Any], conso
         f"{program} explain {parties[1].account} --bundle {bundle}",
         submit if kept else 'make demo ARGS="--frames 8 --size 640x360 --keep"',
     ):
-        console.print(f"  {line}", highlight=False)
+        console.print(f"  {line}", highlight=False, soft_wrap=True)
 
 
 def missing(result: Mapping[str, Any]) -> list[str]:

@@ -188,7 +188,7 @@ import os, subprocess, time, psutil
 from {process.__name__.rpartition(".")[0]} import process
 process.adopt_orphans()
 subprocess.run(["sh", "-c", "sleep 0.1 & exit 0"], check=True)
-assert [each.name() for each in psutil.Process().children()] == ["sleep"]
+assert len(psutil.Process().children()) == 1
 time.sleep(0.3)
 assert [each.status() for each in psutil.Process().children()] == [psutil.STATUS_ZOMBIE]
 process.bury()

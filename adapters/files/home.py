@@ -6,6 +6,7 @@ objects/          the content-addressed store
 """
 
 import contextlib
+import fcntl
 import secrets
 import tomllib
 from collections.abc import Iterator
@@ -89,6 +90,16 @@ class Home:
             yield
         finally:
             file.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """For the one server of this directory. Raises `NotAHome` if another one runs."""
+        with (self.path / "server.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as taken:
+                raise NotAHome(f"a server of {self.path} runs already") from taken
+            yield
 
     def database(self) -> str:
         """The libpq URI of PostgreSQL that runs for this directory now; empty if none does."""

@@ -56,12 +56,14 @@ def test_a_ledger_outlives_its_server_and_a_view_is_rebuilt_while_it_serves(tmp_
         rebuilt = gridledger("projection", "rebuild", "balances", "--directory", str(directory), "--json")
         unknown = gridledger("projection", "rebuild", "nothing", "--directory", str(directory))
         again = gridledger("init", str(directory))
+        second_server = gridledger("serve", str(directory), "--port", "0")
     with serving(directory) as url:
         second = head(url)
 
     assert rebuilt.returncode == 0, rebuilt.stderr
     assert json.loads(rebuilt.stdout)["projection"] == "balances"
     assert (unknown.returncode, len(unknown.stderr.splitlines())) == (3, 1)
+    assert (second_server.returncode, len(second_server.stderr.splitlines())) == (3, 1), "one server for a directory"
     assert (again.returncode, len(again.stderr.splitlines())) == (3, 1)
     assert int(second["size"]) == int(first["size"]) + 1, "an election, and nothing else"
 
