@@ -6,9 +6,10 @@ per scene stays open for the next task of it; one more is started ahead, so that
 
 import asyncio
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +29,8 @@ from worker_runtime.gpu.mitsuba import EngineFailed
 KEPT_MAX = 2
 """Children with a scene that wait for more of it."""
 CACHE_BYTES_MAX = 8 << 30
+ABANDONED_S = 3600
+"""A file not renamed for so long was left by a process that was killed."""
 JOBS_MAX = 100
 """Whose specifications are remembered."""
 
@@ -53,10 +56,11 @@ class Order(NamedTuple):
 
 
 class Cache:
-    """Files of scenes under their hashes, the longest unused removed when they are too many."""
+    """Files of scenes under their hashes, the longest unused removed when they are too many. Threads may share it."""
 
     def __init__(self, folder: Path, bytes_max: int = CACHE_BYTES_MAX) -> None:
         self.folder, self.bytes_max = folder, bytes_max
+        self.lock = threading.Lock()
 
     def get(self, name: str) -> bytes | None:
         """The bytes, hashed again; None if they are not there, or not these any more."""
@@ -68,7 +72,8 @@ class Cache:
         if sha256(content).hexdigest() != name:
             path.unlink(missing_ok=True)
             return None
-        os.utime(path)
+        with suppress(FileNotFoundError):
+            os.utime(path)
         return content
 
     def has(self, name: str) -> bool:
@@ -76,20 +81,32 @@ class Cache:
         return (self.folder / name).is_file()
 
     def put(self, content: bytes) -> None:
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = self.folder / sha256(content).hexdigest()
-        fresh = path.with_suffix(f".{os.getpid()}-{time.monotonic_ns()}")
-        fresh.write_bytes(content)
-        fresh.replace(path)
-        self._trim()
+        """Keeps them; whoever looks meanwhile sees all of them or nothing. Raises `OSError`."""
+        name = sha256(content).hexdigest()
+        with self.lock:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fresh = self.folder / f"{name}.{os.getpid()}-{time.monotonic_ns()}"
+            try:
+                fresh.write_bytes(content)
+                fresh.replace(self.folder / name)
+            finally:
+                fresh.unlink(missing_ok=True)
+            self._trim()
 
     def _trim(self) -> None:
-        files = sorted(((file.stat().st_mtime_ns, file.stat().st_size, file) for file in self.folder.iterdir()), reverse=True)
-        total = 0
-        for _, size, file in files:
-            total += size
-            if total > self.bytes_max:
+        total, abandoned_ns = 0, time.time_ns() - ABANDONED_S * 10**9
+        for used_ns, size, file in sorted(self._files(), reverse=True):
+            unfinished = bool(file.suffix)
+            total += 0 if unfinished else size
+            if used_ns < abandoned_ns if unfinished else total > self.bytes_max:
                 file.unlink(missing_ok=True)
+
+    def _files(self) -> Iterator[tuple[int, int, Path]]:
+        """When each was last used, its bytes and where it is. One that another process renames or removes meanwhile is left out."""
+        for file in self.folder.iterdir():
+            with suppress(FileNotFoundError):
+                stat = file.stat()
+                yield stat.st_mtime_ns, stat.st_size, file
 
 
 class Studio:
@@ -206,7 +223,7 @@ class Studio:
         name = wanted.spec.manifest_sha256
         if (text := self.cache.get(name)) is None:
             text = await self.server.manifest(wanted.job, name)
-            self.cache.put(text)
+            await asyncio.to_thread(self.cache.put, text)
         described = manifests.parse(text)
         await asyncio.gather(*(self._asset(wanted.job, asset) for asset in described.assets))
         return described, lambda asset: self._read(described.asset(asset))

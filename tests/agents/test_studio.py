@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,24 @@ def test_the_longest_unused_files_make_room(tmp_path: Path) -> None:
         os.utime(tmp_path / names[-1], ns=(number, number))
     cache.put(b"\x03" * 10)
     assert [cache.has(name) for name in names] == [False, False, True]
+
+
+def test_files_put_at_once_are_all_kept(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    contents = [b"%d" % (number // 2) for number in range(240)]
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(cache.put, contents))
+    assert {file.name for file in tmp_path.iterdir()} == {manifest.describe("x", content).sha256 for content in contents}
+
+
+def test_a_file_that_another_process_writes_is_left_alone_unless_it_is_old(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, bytes_max=25)
+    written, abandoned = tmp_path / f"{'ab' * 32}.1-1", tmp_path / f"{'ab' * 32}.1-2"
+    for file in (written, abandoned):
+        file.write_bytes(bytes(30))
+    os.utime(abandoned, ns=(1, 1))
+    cache.put(ASSET)
+    assert {file.name for file in tmp_path.iterdir()} == {written.name, manifest.describe("x", ASSET).sha256}
 
 
 async def test_a_bench_s_child_ends_with_it_and_one_is_started_ahead(tmp_path: Path) -> None:
