@@ -8,10 +8,11 @@ import pytest
 
 from auditor import bundle as bundles
 from auditor.bundle import Bundle
-from auditor.report import Finding
+from auditor.report import Finding, Report
 from auditor.verify import verify
 from domain.log.merkle import leaf_hash
 from tests.auditor import forging
+from tests.auditor.served import served
 
 SEGMENT = "log/segment-000000.ndjson"
 
@@ -33,6 +34,18 @@ def line_at(position: int) -> tuple[int, int, bytes]:
             inner += len(line) + 1
         offset += len(record)
     raise LookupError(position)
+
+
+def beside_the_chain(path: Path) -> Report:
+    """Verified with a node that says what is true."""
+    with served([], {}, forging.facts(forging.life())) as url:
+        return verify(path, url)
+
+
+def of_receipts(report: Report) -> tuple[str, list[Finding]]:
+    """The check's status and its findings."""
+    status = next(it.status for it in report.checks if it.name == "receipts")
+    return status, [it for it in report.findings if it.check == "receipts"]
 
 
 def of_records(findings: tuple[Finding, ...]) -> Finding:
@@ -187,3 +200,34 @@ def test_a_check_that_was_not_finished_is_not_passed(tmp_path: Path) -> None:
 
     assert {statuses[name] for name in ("records", "files")} == {"failed"}
     assert {status for name, status in statuses.items() if name not in {"records", "files", "manifest"}} == {"skipped"}
+
+
+@pytest.mark.parametrize("position", [1, 14, 20, 107, 218])
+def test_a_damaged_log_does_not_accuse_what_the_bundle_says_of_the_chain(tmp_path: Path, position: int) -> None:
+    path = forging.bundle(tmp_path / "b")
+    flipped(path, SEGMENT, line_at(position)[1] + 30)
+
+    report = beside_the_chain(path)
+
+    assert (report.exit, of_receipts(report)) == (1, ("skipped", []))
+
+
+def test_a_log_that_lost_its_last_records_does_not_accuse_what_the_bundle_says_of_the_chain(tmp_path: Path) -> None:
+    """What is left of it is whole: only the manifest tells that there was more."""
+    path = forging.bundle(tmp_path / "b")
+    (path / SEGMENT).write_bytes(b"".join(forging.life().records[:40]))
+
+    report = beside_the_chain(path)
+
+    assert (report.exit, of_receipts(report)) == (1, ("skipped", []))
+
+
+def test_a_line_that_nobody_understands_does_not_accuse_what_the_bundle_says_of_the_chain(tmp_path: Path) -> None:
+    blocks = forging.opened(forging.life().records)
+    blocks[40][0]["event"]["type"] = "nothing.known.v1"
+    path = forging.bundle(tmp_path / "b", records=forging.sealed(blocks))
+
+    report = beside_the_chain(path)
+
+    assert "lines" in {it.check for it in report.findings}
+    assert of_receipts(report) == ("skipped", [])
