@@ -77,6 +77,12 @@ def add(app: typer.Typer, root: Root) -> None:
         facts = run(_command(server, api_key, f"/v1/jobs/{id}/cancel", job.Cancel(job=JobId(id))))
         say(facts, as_json=as_json, text=f"{id}: {', '.join(facts['events']) or 'was cancelled before'}")
 
+    @jobs.command("open")
+    def take(id: Id, api_key: ApiKey, server: Server = LOCAL, as_json: Json = False) -> None:
+        """Take the quote: its total moves into escrow, and the work begins."""
+        facts = run(_command(server, api_key, f"/v1/jobs/{id}/open", job.Open(job=JobId(id))))
+        say(facts, as_json=as_json, text=f"{id}: {', '.join(facts['events'])}")
+
     @jobs.command("download")
     def fetch(id: Id, out: Path, api_key: ApiKey, server: Server = LOCAL, as_json: Json = False) -> None:
         """Frames, contact sheet and animation of a finished job."""
@@ -191,4 +197,6 @@ def _gist(event: object) -> str:
 
 
 def _told(facts: dict[str, Any]) -> str:
+    if facts["status"] == "quoted":
+        return f"{facts['job']} is quoted, not opened: gridledger job open {facts['job']} takes the quote"
     return f"{facts['job']} is {facts['status']}" + (f": {facts['picture']}, {facts['animation']}" if "picture" in facts else "")

@@ -141,6 +141,7 @@ def test_creators_and_owners_see_their_things_on_the_command_line(kept: tuple[di
     again = json.loads(gridledger("job", "download", result["job"], str(tmp_path), "--json", **creator).stdout)
     foreign = gridledger("job", "download", result["job"], str(tmp_path), **slow)
     cancelled = gridledger("job", "cancel", result["job"], **creator)
+    opened = gridledger("job", "open", result["job"], **creator)
     explained = json.loads(gridledger("explain", result["cheat"]["worker"], "--bundle", result["bundle"], "--json").stdout)
 
     assert result["job"] in [row["job"] for row in listed]
@@ -149,6 +150,7 @@ def test_creators_and_owners_see_their_things_on_the_command_line(kept: tuple[di
     assert again["picture_sha256"] == result["picture_sha256"]
     assert (foreign.returncode, len(foreign.stderr.splitlines())) == (3, 1)
     assert (cancelled.returncode, len(cancelled.stderr.splitlines())) == (3, 1)
+    assert (opened.returncode, len(opened.stderr.splitlines())) == (3, 1), "it was opened before"
     assert explained
 
 
