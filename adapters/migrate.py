@@ -10,6 +10,9 @@ import psycopg
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
+DatabaseError = psycopg.Error
+"""Whatever the database, or the way to it, says no with."""
+
 _APPLIED = """
     CREATE TABLE IF NOT EXISTS migration (
         name text PRIMARY KEY, sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now()

@@ -69,12 +69,12 @@ def create(root: Root) -> Callable[[], None]:
             fail(str(fault))
         except Exception as fault:
             # Database errors have a class for each of their codes; Pydantic's say the field.
-            from psycopg import Error
-            from pydantic import ValidationError
+            from adapters.migrate import DatabaseError
+            from domain.body import Invalid
 
-            if isinstance(fault, ValidationError):
+            if isinstance(fault, Invalid):
                 fail("; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in fault.errors(include_url=False)))
-            if not isinstance(fault, (Error, *reasons())):
+            if not isinstance(fault, (DatabaseError, *reasons())):
                 raise
             fail(str(fault) or type(fault).__name__)
 

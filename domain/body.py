@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
 
 from domain.accounts import Asset
 from domain.event import Event, Origin
@@ -14,6 +14,8 @@ from domain.signing import Claim
 from domain.units import AMOUNT_MAX, Units
 from domain.world import World
 
+Invalid = ValidationError
+"""What a body raises for fields that are not as they must be."""
 DECIMAL = re.compile("[1-9][0-9]{0,30}")
 POSITION = "[1-9][0-9]{0,14}"
 COUNT_MAX = 2**53 - 1
