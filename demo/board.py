@@ -40,6 +40,8 @@ class Board:
         self.finalised: list[batch.Finalised] = []
         self.credited: list[str] = []
         """Accounts with a final deposit."""
+        self.accepted_from: dict[str, str] = {}
+        """By task, whose work on it was accepted."""
         self.proofs: dict[str, tuple[str, ...]] = {}
         """By task, the hashes of its last proof's tiles."""
 
@@ -118,6 +120,7 @@ class Board:
                 self.proofs[it.task] = it.raw
             case ruling.Accepted() as it:
                 self.tasks[it.task] = "accepted"
+                self.accepted_from[it.task] = it.worker
                 self.unmatured += 1
                 yield f"{it.task} by {self.name(it.worker)} is accepted ({self.accepted}/{len(self.tasks)})"
             case ruling.Rejected() as it:

@@ -320,7 +320,11 @@ class Play:
                 "paid": paid,
                 "slashed": board.slashed.get(cheat.worker, 0),
             },
-            "killed": {"worker": killed.worker, "releases": releases},
+            "killed": {
+                "worker": killed.worker,
+                "releases": releases,
+                "finished": {each["task"]: board.accepted_from.get(str(each["task"]), "") for each in releases},
+            },
             "honest_convicted": sorted(set(board.rejected) - {cheat.worker}),
             "audits": {"opened": board.audits, **board.results},
             "timings": self.timings,

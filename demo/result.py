@@ -25,8 +25,8 @@ def present(board: Board, parties: list[Party], result: Mapping[str, Any], conso
     console.print(
         f"cheat     {cheat['worker']}: {cheat['tasks_rejected']} rejected, paid {usdc(cheat['paid'])}, slashed {usdc(cheat['slashed'])}"
     )
-    for release in result["killed"]["releases"]:
-        console.print(f"killed    {result['killed']['worker']}: {release['task']} was finished by {board.name(release['worker'])}")
+    for task, finisher in result["killed"]["finished"].items():
+        console.print(f"killed    {result['killed']['worker']}: {task} was finished by {board.name(finisher)}")
     console.print(
         f"audits    {audits['opened']} opened, {audits['valid']} valid, {audits['invalid']} invalid, {audits['inconclusive']} inconclusive"
     )
@@ -51,12 +51,13 @@ def present(board: Board, parties: list[Party], result: Mapping[str, Any], conso
 
 def missing(result: Mapping[str, Any]) -> list[str]:
     """What the demo was to show and did not."""
+    killed, finished = result["killed"], result["killed"]["finished"]
     hoped = {
         "a finished job": result["outcome"] == "completed",
         "a cheat that is convicted": result["cheat"]["tasks_rejected"] > 0 and result["cheat"]["slashed"] > 0,
         "a cheat that is unpaid": result["cheat"]["paid"] == 0,
         "no honest worker convicted": not result["honest_convicted"],
-        "a killed worker's task finished by another": bool(result["killed"]["releases"]),
+        "a killed worker's task finished by another": bool(finished) and not {"", killed["worker"]} & set(finished.values()),
         "a trial balance of zero": result["trial_balance"] == 0,
         "balanced rows": result["balanced"],
         "a clean audit": result["verify"]["exit"] == 0,

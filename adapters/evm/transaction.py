@@ -59,10 +59,6 @@ def encode(signature: str, *arguments: object) -> bytes:
     return selector(signature) + abi.encode(inner.split(",") if inner else [], arguments)
 
 
-def transfer_ether(to: str, value_wei: int) -> Call:
-    return Call(to, b"", 21_000, value_wei)
-
-
 def mint(token: str, to: str, amount: int) -> Call:
     return Call(token, encode("mint(address,uint256)", to, amount), 100_000)
 

@@ -68,6 +68,7 @@ def test_a_whole_network_runs_and_everybody_gets_what_he_is_due(kept: tuple[dict
     assert result["cheat"]["slashed"] > 0
     assert result["honest_convicted"] == []
     assert result["killed"]["releases"]
+    assert not {"", result["killed"]["worker"]} & set(result["killed"]["finished"].values()), "somebody else finished what it left"
     assert all(release["to_fence"] == release["from_fence"] + 1 for release in result["killed"]["releases"])
     assert result["trial_balance"] == 0
     assert result["verify"]["exit"] == 0
