@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from adapters.client import Client
     from adapters.files.home import Home
-    from adapters.follower import Follower
+    from adapters.log.follower import Follower
     from adapters.log.postgres import PostgresLog
     from adapters.sequencer import Sequencer
     from api.parts import Submit
@@ -190,7 +190,7 @@ class Group:
 async def network(home: "Home", url: str, group: Group) -> AsyncIterator["FastAPI"]:
     """Everything that runs beside the API, and the API's application. At the end daemons stop first, then the sequencer lands its block."""
     from adapters import migrate, objects, signer
-    from adapters.follower import Follower
+    from adapters.log.follower import Follower
     from adapters.log.postgres import PostgresLog
     from adapters.sequencer import Sequencer, wall_us
     from api.app import create_app

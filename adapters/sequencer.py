@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
-from adapters.history import History
+from adapters.log.history import History
 from domain.errors import Refused
 from domain.house import house
 from domain.log.block import Void

@@ -16,7 +16,7 @@ from api.problems import Invalid, KeyMissing
 from api.reach import Reach
 from domain.body import Body
 from domain.errors import Refused
-from domain.house import rules
+from domain.house import override, rules
 from domain.ids import NO_ACCOUNT
 from domain.log.receipts import Ask, Receipt
 from domain.market import bid, worker
@@ -77,6 +77,7 @@ ROUTES = (
     Route("/internal/v1/engines", rules.RegisterEngine, "office"),
     Route("/internal/v1/assets", rules.ListAsset, "office"),
     Route("/internal/v1/grants", account.Grant, "office"),
+    Route("/internal/v1/overrides", override.Override, "office"),
     Route("/internal/v1/payouts/{payout}/approve", payout.Approve, "office"),
 )
 

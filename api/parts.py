@@ -29,7 +29,7 @@ Seen = Callable[[WorkerId, str], None]
 
 
 class Reader(Protocol):
-    """The process's one reader of the log (adapters/follower.py)."""
+    """The process's one reader of the log (adapters/log/follower.py)."""
 
     @property
     def head(self) -> Head: ...

@@ -156,6 +156,7 @@ STATUS = {
     "wrong_offset": 409,
     "duplicate": 409,
     "frozen": 409,
+    "money_frozen": 503,
     "round_open": 409,
     "not_accepted": 409,
     "not_uploaded": 409,

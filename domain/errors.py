@@ -121,6 +121,10 @@ class Frozen(Refused):
     """{id} is quarantined until {until_us}."""
 
 
+class MoneyFrozen(Refused):
+    """Payouts and new escrow are stopped until two admins release them: {what} cannot happen now."""
+
+
 class CommandIdReused(Refused):
     """Key of command {id} was sent before, with another request."""
 

@@ -147,4 +147,11 @@ QUARANTINE: Lifecycle[Quarantine] = Lifecycle(
     ("quarantined", "worker.released", "free"),
 )
 
-LIFECYCLES: tuple[Lifecycle[str], ...] = (JOB, TASK, BENCH, AUDIT, PAYOUT, DEPOSIT, WORKER, MODE, QUARANTINE)  # type: ignore[assignment]
+Money = Literal["running", "frozen"]
+MONEY: Lifecycle[Money] = Lifecycle(
+    "money",
+    ("running", "override.applied", "frozen"),
+    ("frozen", "override.applied", "running"),
+)
+
+LIFECYCLES: tuple[Lifecycle[str], ...] = (JOB, TASK, BENCH, AUDIT, PAYOUT, DEPOSIT, WORKER, MODE, QUARANTINE, MONEY)  # type: ignore[assignment]

@@ -31,7 +31,7 @@ from domain.parts import (
     Worker,
 )
 from domain.policy import Policy
-from domain.units import Units
+from domain.units import ZERO, Units
 
 T = TypeVar("T", bound=tuple[Any, ...] | int)
 
@@ -62,7 +62,7 @@ class World(Struct):
     """Not final, by `tx/log index`."""
     payouts: dict[PayoutId, Payout] = {}
     batches: dict[BatchId, Batch] = {}
-    balances: dict[Account, int] = {}
+    balances: dict[Account, Units] = {}
     """Debits minus credits; an account at zero is absent."""
     versions: dict[str, int] = {}
     """Last version of each stream that is still open."""
@@ -109,6 +109,10 @@ class World(Struct):
     """Up to here nothing is new since the last anchor: the position of the event that reports it."""
     anchored_us: int = 0
     leader: str = ""
+    frozen: bool = False
+    """Payouts and new escrow are stopped."""
+    overrides: int = 0
+    """Number of the last override."""
 
     # What the ledger calls.
 
@@ -134,7 +138,7 @@ class World(Struct):
 
     def post(self, entry: Entry) -> None:
         for account, amount in entry:
-            if balance := self.balances.get(account, 0) + amount:
+            if balance := self.balances.get(account, ZERO) + amount:
                 self.balances[account] = balance
             else:
                 self.balances.pop(account, None)
@@ -143,7 +147,7 @@ class World(Struct):
 
     def credit(self, account: Account) -> Units:
         """What a liability account holds."""
-        return Units(-self.balances.get(account, 0))
+        return -self.balances.get(account, ZERO)
 
     def stake(self, asset: Asset, owner: AccountId) -> Units:
         return self.credit(accounts.stake(asset, owner))
@@ -323,10 +327,10 @@ class World(Struct):
         return any(self.credit(kind(asset, owner)) >= self.policy.payout_min for asset in self.assets for kind in kinds)
 
     def arm_payday(self, owner: AccountId) -> None:
-        """What is payable is paid out at the next payday on which the account's address may be used; to be called after whatever may
-        change that."""
+        """What is payable is paid out at the next payday on which the account's address may be used, while money is not frozen; to be
+        called after whatever may change that."""
         person, day_us = self.people[owner], self.policy.payday_us
-        if not (day_us and person.payout_address and self.is_payable(owner)):
+        if not (day_us and person.payout_address and not self.frozen and self.is_payable(owner)):
             self.drop_timer("payday", owner)
         elif (due_us := self.timer("payday", owner)) is None or due_us < person.usable_us:
             self.set_timer("payday", owner, (max(self.at_us, person.usable_us) // day_us + 1) * day_us)

@@ -7,7 +7,7 @@ from random import Random
 from domain.event import Event, Recorded
 from domain.log import wire
 from tests.deeds import Life
-from tests.domain import test_ends
+from tests.domain import test_ends, test_override
 from tests.network import Network, life, populated
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -24,6 +24,7 @@ SELDOM = (
     test_ends.unmined_batch,
     test_ends.approved_payout,
     test_ends.elected,
+    test_override.frozen_money,
     test_ends.paused_job,
 )
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from domain.body import Body
-from domain.house import rules
+from domain.house import override, rules
 from domain.market import bid, worker
 from domain.proof import proof, verdict
 from domain.treasury import account, payout, stake
@@ -78,6 +78,7 @@ EXAMPLES: dict[type[Body], dict[str, Any]] = {
         "wu_milli_per_msample": 760,
         **TWO,
     },
+    override.Override: {"action": "freeze", "reason": "drill", "number": 1, **TWO},
     rules.ListAsset: {"asset": "usdc", "decimals": 6, "chain_id": 31_337, "contract": ADDRESS, "treasury": ADDRESS, **TWO},
 }
 """What stands in the path is left out."""

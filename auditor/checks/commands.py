@@ -8,7 +8,7 @@ from typing import Any
 
 from domain.body import Body
 from domain.event import Event
-from domain.house import genesis, ledger, rules
+from domain.house import genesis, ledger, override, rules
 from domain.ids import HOUSE, Actor, BatchId
 from domain.market import bid, worker
 from domain.proof import beacon, proof, verdict
@@ -232,6 +232,14 @@ BUILDERS: dict[type[Event], Builder] = {
     anchor.Anchored: _same(anchor.Anchor, "size", "root", "tx", "block"),
     anchor.Reconciled: lambda event, _world, _by: anchor.Reconcile(asset=event.asset, block=event.block, balance=str(int(event.balance))),
     beacon.Drawn: _same(beacon.Bring, "grid_us", "chain_id", "block_number", "block_hash"),
+    override.Applied: lambda event, _world, _by: override.Override(
+        action=event.action,
+        reason=event.reason,
+        evidence_sha256=event.evidence_sha256 or None,
+        number=event.number,
+        approver=event.approver or None,
+        approval=event.approval or None,
+    ),
     rules.PolicyAdopted: _same(rules.Adopt, "policy", "effective_us", "approver", "approval"),
     rules.EngineRegistered: _same(
         rules.RegisterEngine,

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from domain.event import Event, Recorded
-from domain.house import ledger, rules
+from domain.house import ledger, override, rules
 from domain.log.block import Block, Broken
 from domain.market import bid, worker
 from domain.proof import audit, beacon, bench, proof, ruling, verdict
@@ -24,7 +24,7 @@ TRADES = (
     *(job, task, worker, bid),
     *(account, stake, deposit, earnings, payout, batch, anchor),
     *(proof, beacon, bench, audit, verdict, ruling),
-    *(rules, ledger),
+    *(rules, override, ledger),
 )
 """The modules whose events there are."""
 

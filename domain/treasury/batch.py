@@ -8,7 +8,7 @@ from pydantic import Field
 
 from domain import accounts, body
 from domain.accounts import ETH, Account, Asset, Entry, entry, move
-from domain.errors import NotAllowed, TooEarly, WrongNonce
+from domain.errors import MoneyFrozen, NotAllowed, TooEarly, WrongNonce
 from domain.event import Event, Origin
 from domain.ids import AccountId, BatchId, PayoutId
 from domain.lifecycle import PAYOUT
@@ -140,6 +140,8 @@ class Sign(body.Body):
         origin.require(world, "payer")
         if any(batch.tx_hash == self.tx_hash for batch in world.batches.values()):
             return
+        if world.frozen:
+            raise MoneyFrozen(what=Signed.verb())
         expected = self._bumped(world, origin) if self.batch else (world.nonce + 1 if world.nonce >= 0 else self.nonce)
         if self.nonce != expected:
             raise WrongNonce(expected=expected, given=self.nonce)

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from domain import accounts, body
 from domain.accounts import Account, Asset, Entry, move
-from domain.errors import AddressNotUsable, BelowMinimum, InsufficientFunds, NotYours, NumberUsed
+from domain.errors import AddressNotUsable, BelowMinimum, InsufficientFunds, MoneyFrozen, NotYours, NumberUsed
 from domain.event import Event, Origin
 from domain.ids import AccountId, PayoutId
 from domain.lifecycle import PAYOUT
@@ -122,6 +122,8 @@ class Request(body.Body):
     def decide(self, world: World, origin: Origin) -> Iterator[Event]:
         person = world.people.get(origin.account) or origin.missing(origin.account)
         origin.require_signature(world, self.claim(person.id))
+        if world.frozen:
+            raise MoneyFrozen(what=Requested.verb())
         if self.number != person.payouts + 1:
             raise NumberUsed(expected=person.payouts + 1, number=self.number)
         if self.to != person.payout_address or origin.at_us < person.usable_us:

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from domain import accounts, body
 from domain.accounts import Asset, Entry, move
-from domain.errors import DeadlinePassed, InsufficientFunds, NotAllowed, NotYours, QuoteExpired, UnknownAsset, UnknownEngine
+from domain.errors import DeadlinePassed, InsufficientFunds, MoneyFrozen, NotAllowed, NotYours, QuoteExpired, UnknownAsset, UnknownEngine
 from domain.event import Event, Origin
 from domain.ids import AccountId, JobId, job_id, order, task_id
 from domain.lifecycle import JOB
@@ -314,6 +314,8 @@ class Open(body.Body):
     def decide(self, world: World, origin: Origin) -> Iterator[Event]:
         job = mine(world, self.job, origin)
         JOB.guard(job.id, job.status, Opened.verb())
+        if world.frozen:
+            raise MoneyFrozen(what=Opened.verb())
         if origin.at_us >= job.valid_us:
             raise QuoteExpired(id=job.id, valid_until_us=job.valid_us)
         if job.policy != world.policy.name:

@@ -7,7 +7,7 @@ from msgspec import UNSET
 
 from domain import policy
 from domain.event import Event, Recorded
-from domain.house import ledger, rules
+from domain.house import ledger, override, rules
 from domain.proof import beacon
 from domain.treasury import anchor, earnings
 from domain.units import ZERO, Units
@@ -116,9 +116,23 @@ class Election(Row):
     grace_us: First[int] = UNSET
 
 
+class Override(Row):
+    """Money stopped or let go. The newest says what is so."""
+
+    table: ClassVar[str] = "override"
+    position: Key[int]
+    at_us: First[int] = UNSET
+    action: First[str] = UNSET
+    reason: First[str] = UNSET
+    evidence_sha256: First[str] = UNSET
+    by: First[str] = UNSET
+    approver: First[str] = UNSET
+
+
 class House(Projection):
     name = "house"
-    rows = (Beacon, Checkpoint, Reconciliation, PoolShare, Policy, Engine, Asset, Election)
+    version = 2
+    rows = (Beacon, Checkpoint, Reconciliation, PoolShare, Policy, Engine, Asset, Election, Override)
 
     def fold(self, e: Recorded[Event]) -> Iterator[Change]:
         at = e.pos, e.at_us
@@ -141,5 +155,7 @@ class House(Projection):
                 yield Engine(*at, it.engine, it.build, it.classes, *facts, it.approver)
             case rules.AssetListed() as it:
                 yield Asset(it.asset, e.pos, it.decimals, it.chain_id, it.contract, it.treasury)
+            case override.Applied() as it:
+                yield Override(*at, it.action, it.reason, it.evidence_sha256, e.by, it.approver)
             case ledger.LeaderElected() as it:
                 yield Election(*at, it.leader, it.grace_us)

@@ -13,7 +13,7 @@ import httpx2
 from fastapi import FastAPI
 
 from adapters import objects, signer
-from adapters.follower import Follower
+from adapters.log.follower import Follower
 from adapters.sequencer import Clock, Sequencer
 from adapters.signer import Signer
 from api.app import create_app

@@ -8,7 +8,7 @@ from hashlib import sha256
 from uuid import UUID
 
 from adapters import signer
-from adapters.follower import Follower
+from adapters.log.follower import Follower
 from adapters.sequencer import Sequencer
 from domain import accounts
 from domain.accounts import ETH, USDC

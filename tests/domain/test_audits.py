@@ -10,12 +10,12 @@ from domain import accounts
 from domain.accounts import USDC
 from domain.errors import DeadlinePassed, NotAllowed, NotDrawn, Refused, SealBroken, TooEarly, VerdictNotByRule
 from domain.event import Event, Recorded
+from domain.house import invariants
 from domain.ids import AuditId, TaskId, WorkerId
 from domain.parts import Audit
 from domain.proof import audit, lottery, ruling, verdict
 from domain.treasury import stake
 from domain.work import task
-from tests import invariants
 from tests.network import DUMMY, Network, populated
 
 METRICS = {

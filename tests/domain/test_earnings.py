@@ -7,6 +7,7 @@ import pytest
 from domain import accounts
 from domain.accounts import ETH, USDC, Asset, move
 from domain.event import Event, Origin, Recorded
+from domain.house import invariants
 from domain.ids import HOUSE, AccountId, AuditId, JobId, TaskId, command_id
 from domain.parts import CheckClaim, Job, Share, Task, Worker
 from domain.policy import DAY, HOUR, STANDARD
@@ -14,7 +15,6 @@ from domain.treasury import earnings, stake
 from domain.units import ZERO, Units
 from domain.work import job
 from domain.world import World
-from tests import invariants
 from tests.domain.test_ends import cancelled_late
 from tests.network import CLASS, Network, populated
 

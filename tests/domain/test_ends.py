@@ -8,6 +8,7 @@ from domain import accounts
 from domain.accounts import USDC
 from domain.errors import AddressNotUsable, InsufficientFunds, NotAllowed, NotYours, NumberUsed, RoleMissing, TooEarly
 from domain.event import Event, Recorded
+from domain.house import invariants
 from domain.ids import TaskId
 from domain.log.ledger import Ledger
 from domain.log.merkle import Head
@@ -15,7 +16,6 @@ from domain.market import worker
 from domain.treasury import batch, deposit, payout, stake
 from domain.units import Units
 from domain.work import job, task
-from tests import invariants
 from tests.network import CLASS, DUMMY, LOG, Network, block_hash, populated, work
 
 E = TypeVar("E", bound=Event)

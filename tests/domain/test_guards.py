@@ -21,6 +21,7 @@ from domain.errors import (
     WrongNonce,
     WrongTiles,
 )
+from domain.house import invariants
 from domain.ids import AccountId, TaskId, WorkerId
 from domain.lifecycle import LIFECYCLES
 from domain.market import bid, worker
@@ -29,7 +30,6 @@ from domain.proof import beacon, bench, lottery, proof
 from domain.treasury import batch, payout, stake
 from domain.units import Units
 from domain.work import job, task
-from tests import invariants
 from tests.domain.test_audits import audited, revealing, sealing
 from tests.domain.test_ends import released_cheat
 from tests.network import BUILD, CHAIN_ID, CLASS, DUMMY, Network, block_hash, populated

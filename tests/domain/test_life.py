@@ -10,12 +10,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from domain import accounts
 from domain.accounts import USDC
 from domain.errors import Refused
+from domain.house import invariants
 from domain.log.ledger import Ledger
 from domain.log.merkle import Head
 from domain.proof import ruling
 from domain.treasury import stake
 from domain.work.task import Ended, Leased
-from tests import invariants
 from tests.deeds import Life
 from tests.network import LOG, Network, life
 

@@ -6,12 +6,12 @@ from random import Random
 import pytest
 
 from domain.event import Origin
+from domain.house import invariants
 from domain.ids import AccountId, TaskId, WorkerId, command_id, position
 from domain.market import match, worker
 from domain.parts import Job, Standing, Worker
 from domain.units import Units, price
 from domain.work import job, task
-from tests import invariants
 from tests.network import CLASS, Network, populated
 
 MILLION = 10**6

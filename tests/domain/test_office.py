@@ -9,9 +9,18 @@ from adapters import signer
 from domain import accounts
 from domain.accounts import USDC
 from domain.body import Body
-from domain.errors import ApproverMissing, Duplicate, NotAllowed, NotFound, Refused, RoleMissing, TooEarly, WrongSignature
+from domain.errors import (
+    ApproverMissing,
+    Duplicate,
+    NotAllowed,
+    NotFound,
+    Refused,
+    RoleMissing,
+    TooEarly,
+    WrongSignature,
+)
 from domain.event import Event
-from domain.house import rules
+from domain.house import invariants, override, rules
 from domain.ids import AccountId, Actor
 from domain.log.receipts import Ask
 from domain.market import worker
@@ -21,7 +30,6 @@ from domain.signing import typed_data
 from domain.treasury import account, batch, payout, stake
 from domain.units import Units
 from domain.work import job
-from tests import invariants
 from tests.network import BUILD, CHAIN_ID, CLASS, DUMMY, LOG, NOW_US, Network, block_hash, populated
 
 HOUR_US = 3_600_000_000
@@ -54,12 +62,22 @@ def asset(_: Network, approver: AccountId) -> Body:
     return rules.ListAsset.model_validate(facts | {"approver": approver, "approval": DUMMY})
 
 
+def freezing(_: Network, approver: AccountId) -> Body:
+    return override.Override(action="freeze", reason="drill", number=1, approver=approver, approval=DUMMY)
+
+
 def granting(it: Network, approver: AccountId) -> Body:
     newcomer = it.person("creator")
     return account.Grant(account=newcomer, roles=("operator", "finance"), approver=approver, approval=DUMMY)
 
 
-COMMANDS: dict[str, Callable[[Network, AccountId], Body]] = {"policy": adopting, "engine": engine, "asset": asset, "grant": granting}
+COMMANDS: dict[str, Callable[[Network, AccountId], Body]] = {
+    "policy": adopting,
+    "engine": engine,
+    "asset": asset,
+    "grant": granting,
+    "freeze": freezing,
+}
 TWO_PERSONS = pytest.mark.parametrize("make", COMMANDS.values(), ids=COMMANDS)
 
 
@@ -124,6 +142,9 @@ def test_an_approval_covers_every_fact(make: Callable[[Network, AccountId], Body
         "account": one,
         "roles": ("finance",),
         "removed": ("watch",),
+        "reason": "other",
+        "number": 2,
+        "evidence_sha256": "0" * 64,
     }
     mine = {name: value for name, value in changes.items() if name in type(command).model_fields}
     assert len(mine) >= 2

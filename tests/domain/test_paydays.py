@@ -3,11 +3,11 @@
 from domain import accounts
 from domain.accounts import USDC, move
 from domain.event import Event, Recorded
+from domain.house import invariants
 from domain.ids import HOUSE, AccountId
 from domain.policy import DAY
 from domain.treasury import account, earnings, payout
 from domain.units import Units
-from tests import invariants
 from tests.network import Network
 
 ADDRESS = "0x" + "7" * 40

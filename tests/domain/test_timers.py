@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import DeadlinePassed, NotAllowed, QuoteExpired
-from domain.house import house
+from domain.house import house, invariants
 from domain.ids import HOUSE, JobId, TaskId, command_id
 from domain.market import worker
 from domain.parts import Task
@@ -17,7 +17,6 @@ from domain.proof import audit
 from domain.units import Units
 from domain.work import job, task
 from domain.world import World
-from tests import invariants
 from tests.deeds import Life
 from tests.domain import test_audits, test_ends
 from tests.network import CLASS, Network, populated, work

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters import follower as followers
-from adapters import history as histories
 from adapters import migrate
-from adapters.follower import Follower, Items, Stopped, TooSlow
+from adapters.log import follower as followers
+from adapters.log import history as histories
+from adapters.log.follower import Follower, Items, Stopped, TooSlow
 from adapters.log.postgres import PostgresLog
 from domain.ids import account_id
 from domain.log import wire

@@ -60,6 +60,8 @@ class Payer:
 
     async def step(self) -> None:
         """Sends what is signed and not mined, or signs what is due. Raises `Halted`, and what the chain and the ledger raise."""
+        if self._desk.world.frozen:
+            raise loop.Waits("payouts are frozen: nothing is signed and nothing is sent")
         if not unmined(self._desk.world, self._asset) and (due := gather(self._desk.world, self._asset, self._now_us())):
             await self._sign(due)
         for it in unmined(self._desk.world, self._asset):

@@ -16,7 +16,7 @@ from heapq import heappop, heappush
 from itertools import count, islice
 from typing import get_args, get_type_hints
 
-from adapters.history import History
+from adapters.log.history import History
 from domain import ids
 from domain.event import Event, Recorded
 from domain.log import wire
