@@ -18,16 +18,17 @@ CUT = "not to the end of the log"
 """Why a check is skipped that needs all of the log."""
 
 
-def verify(path: Path, rpc_url: str | None = None) -> Report:
-    """Never raises for what is in the bundle; a node that fails leaves its checks skipped."""
+def verify(path: Path, rpc_url: str | None = None, *, told: Facts | None = None) -> Report:
+    """Never raises for what is in the bundle; a node that fails leaves its checks skipped. `told` is what a node said before, for who
+    verifies many bundles beside one chain."""
     try:
         with Bundle(path) as bundle:
-            return _verify(bundle, rpc_url)
+            return _verify(bundle, rpc_url, told)
     except BadBundle as reason:
         return bad_input(str(reason))
 
 
-def _verify(bundle: Bundle, rpc_url: str | None) -> Report:
+def _verify(bundle: Bundle, rpc_url: str | None, told: Facts | None) -> Report:
     findings = Findings()
     check_files(bundle, findings)
     reader, books, chain = Reader(bundle, findings), Books(findings), OnChain(findings)
@@ -39,7 +40,7 @@ def _verify(bundle: Bundle, rpc_url: str | None) -> Report:
             books.take(recorded)
             evidence.take(recorded)
     books.finish()
-    check_chain(bundle, reader, chain, findings, rpc_url)
+    check_chain(bundle, reader, chain, findings, rpc_url, told)
     check_manifest(bundle, reader, chain, findings)
     if decisions.lost or not reader.whole:
         unfinished(findings, () if not reader.whole else ("records",) if not reader.understood else OF_LINES)
@@ -54,21 +55,18 @@ def unfinished(findings: Findings, finished: tuple[str, ...]) -> None:
             findings.missing(name, CUT)
 
 
-def check_chain(bundle: Bundle, reader: Reader, chain: OnChain, findings: Findings, rpc_url: str | None) -> None:
+def check_chain(bundle: Bundle, reader: Reader, chain: OnChain, findings: Findings, rpc_url: str | None, told: Facts | None = None) -> None:
     """With a node, all that the log and the bundle say of the chain. Without one, what came with the bundle can contradict the log, but
     it proves nothing."""
     kept = bundle.receipts()
-    if not rpc_url:
+    if not rpc_url and told is None:
         for name in OF_CHAIN:
             findings.missing(name, "needs the chain: give its RPC")
         if kept:
             chain.compare(kept)
         return
     try:
-        with Node(rpc_url) as node:
-            if (id_ := node.chain_id()) != chain.chain_id:
-                raise Silent(f"the node is of chain {id_}, the log of chain {chain.chain_id}")
-            facts = collect(node, chain.wanted())
+        facts = told or ask(rpc_url or "", chain)
     except Silent as reason:
         for name in OF_CHAIN:
             findings.missing(name, str(reason))
@@ -79,6 +77,14 @@ def check_chain(bundle: Bundle, reader: Reader, chain: OnChain, findings: Findin
     else:
         # The chain is asked for what the log names: of what the unread rest names, nothing is known, so nothing of it can be called false.
         findings.missing("receipts", CUT)
+
+
+def ask(rpc_url: str, chain: OnChain) -> Facts:
+    """All that the log asks of its chain. Raises `Silent`."""
+    with Node(rpc_url) as node:
+        if (id_ := node.chain_id()) != chain.chain_id:
+            raise Silent(f"the node is of chain {id_}, the log of chain {chain.chain_id}")
+        return collect(node, chain.wanted())
 
 
 def check_receipts(kept: Facts | None, facts: Facts, findings: Findings) -> None:

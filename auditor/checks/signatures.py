@@ -4,7 +4,7 @@ The digest is computed here from EIP-712 itself (https://eips.ethereum.org/EIPS/
 integers, and a domain of name, version, chain and salt. The tests hold it equal to eth-account's.
 """
 
-from functools import cache
+from functools import cache, lru_cache
 
 import coincurve
 from eth_utils.crypto import keccak
@@ -16,6 +16,8 @@ from domain.signing import Claim
 from domain.treasury import account
 from domain.world import World
 
+REMEMBERED = 1 << 14
+"""Digests and recovered keys: whoever verifies a log again, or a forged one beside it, meets the same ones."""
 CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
 
@@ -59,6 +61,7 @@ def _is_approval(event: Event) -> bool:
     return hasattr(event, "approval") or isinstance(event, account.Changed)
 
 
+@lru_cache(REMEMBERED)
 def digest(log: str, chain_id: int, claim: Claim) -> bytes:
     """The 32 bytes that were signed."""
     kinds = tuple((name, "uint256" if isinstance(value, int) else "string") for name, value in claim.fields)
@@ -66,6 +69,7 @@ def digest(log: str, chain_id: int, claim: Claim) -> bytes:
     return keccak(b"\x19\x01" + _domain(log, chain_id) + keccak(_type_hash(claim.kind, kinds) + words))
 
 
+@lru_cache(REMEMBERED)
 def recover(hashed: bytes, signature: str) -> str:
     """The address of the key that made the signature, lower-case; empty if it is not one in its one canonical form."""
     try:
