@@ -192,7 +192,8 @@ async def network(home: "Home", url: str, group: Group) -> AsyncIterator["FastAP
     from adapters import migrate, objects, signer
     from adapters.log.follower import Follower
     from adapters.log.postgres import PostgresLog
-    from adapters.sequencer import Sequencer, wall_us
+    from adapters.sequencer import Sequencer
+    from adapters.succession import wall_us
     from api.app import create_app
     from api.parts import Parts
     from domain.ids import LogId

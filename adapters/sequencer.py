@@ -3,62 +3,33 @@ is answered before the log has the block.
 
 Whatever goes wrong, there is one way on: drop the state, read the log, and put an election at its end. Once that is read back, every
 block that was on its way is in or out for good.
+
+Where several processes may lead, a lease says whose turn it is. It only spares them each other's company: what keeps the log whole is
+its accept rule. Who has no lease folds the log meanwhile, so that he can lead at once.
 """
 
 import asyncio
-import gc
 import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from adapters.log.history import History
+from adapters.succession import Clock, Deposed, Known, Lease, Succession, nothing_known
 from domain.errors import Refused
 from domain.house import house
-from domain.log.block import Void
 from domain.log.ledger import Ledger
-from domain.log.log import Busy, Log, Lost, OutcomeUnknown, Unreachable
+from domain.log.log import Busy, Log, Lost, OutcomeUnknown
 from domain.log.receipts import Ask, Receipt
 
 COMMANDS_PER_BLOCK_MAX, DECIDE_S_MAX = 500, 0.005
 QUEUE_MAX, QUEUE_BYTES_MAX = 10_000, 32 * 1024 * 1024
-RETRY_S, IDLE_S = 0.05, 0.05
-CLOCK_US_MAX = 5_000_000
+IDLE_S = 0.05
 
 Answer = asyncio.Future[Receipt]
 Outcome = Receipt | Exception
 logger = logging.getLogger(__name__)
-
-
-class Deposed(Exception):
-    """Another leader was elected after us."""
-
-
-class ClockOff(Exception):
-    """This machine's clock is too far from the database's, or behind the last block's: it must not stamp events."""
-
-
-def wall_us() -> int:
-    return time.time_ns() // 1000
-
-
-def steady_us() -> int:
-    return time.monotonic_ns() // 1000
-
-
-class Clock:
-    """Wall time when it is set, monotonic after: a step of the wall clock moves no deadline. Microseconds since 1970."""
-
-    def __init__(self, wall: Callable[[], int] = wall_us, steady: Callable[[], int] = steady_us) -> None:
-        self._wall, self._steady = wall, steady
-        self._ahead_us = 0
-
-    def set(self) -> None:
-        self._ahead_us = self._wall() - self._steady()
-
-    def now_us(self) -> int:
-        return self._steady() + self._ahead_us
 
 
 class Sequencer:
@@ -72,17 +43,21 @@ class Sequencer:
         *,
         clock: Clock | None = None,
         reference_us: Callable[[], Awaitable[int]] | None = None,
+        lease: Lease | None = None,
+        known: Known = nothing_known,
     ) -> None:
-        """`start` makes an empty ledger of this log; `name` is of this process and no other; `reference_us` is another clock, e.g. the
-        database's, which ours must agree with."""
-        self._log, self._start, self._name = log, start, name
-        self._clock, self._reference_us = clock or Clock(), reference_us
+        """`start` makes a ledger of this log, empty or from a snapshot; `name` is of this process and no other; `reference_us` is another
+        clock, e.g. the database's, which ours must agree with; `known` are heads of the log that others have seen."""
+        self._log, self._clock = log, clock or Clock()
+        self._succession = Succession(log, start, name, self._clock, reference_us, lease, known)
         self._queue: deque[tuple[Ask, Answer]] = deque()
         self._queue_bytes = 0
         self._wake = asyncio.Event()
-        self._stopping = False
-        self._ended = asyncio.Event()
+        self._stopping, self._ended = asyncio.Event(), asyncio.Event()
         self._history: History | None = None
+        self.elected, self.idle = asyncio.Event(), asyncio.Event()
+        """Set while this process leads, and while it does not."""
+        self.idle.set()
 
     @property
     def leading(self) -> bool:
@@ -98,7 +73,8 @@ class Sequencer:
         """What the command came to, once it is in the log. Raises `Refused` if it was refused, `Busy` if it was not even considered,
         `OutcomeUnknown` if nobody knows, `Unreachable` if an older receipt could not be read."""
         full = len(self._queue) >= QUEUE_MAX or self._queue_bytes + ask.size > QUEUE_BYTES_MAX
-        if self._stopping or self._ended.is_set() or full:
+        standing_by = self._succession.rivals and not self.elected.is_set()
+        if self._stopping.is_set() or self._ended.is_set() or standing_by or full:
             raise Busy
         answer: Answer = asyncio.get_running_loop().create_future()
         self._queue.append((ask, answer))
@@ -108,92 +84,74 @@ class Sequencer:
         return await self._with_lines(receipt) if receipt.count and not receipt.lines else receipt
 
     async def run(self) -> None:
-        """Lead until `stop`. Raises `Deposed` when another leader was elected, `NotOpened` for an empty log, `ClockOff`, and what
-        nobody may go on after: `Broken`, `Diverged`, a failure of the house's own commands."""
+        """Lead until `stop`, each time that the lease is ours. Raises `Deposed` when there is no lease to wait for and another leader was
+        elected, `NotOpened` for an empty log, `ClockOff`, and what nobody may go on after: `Behind`, `Broken`, `Diverged`, a failure of
+        the house's own commands."""
         try:
-            ledger, history = await self._take_over(again=False)
-            while True:
+            while ledger := await self._succession.stand_by(self._stopping):
                 try:
-                    await self._lead(ledger, history)
+                    await self._reign(ledger)
                     return
-                except (Lost, OutcomeUnknown) as fault:
-                    logger.warning("a block was not confirmed, recovering: %s", type(fault).__name__)
-                ledger, history = await self._take_over(again=True)
+                except Deposed as other:
+                    if not self._succession.rivals:
+                        raise
+                    logger.warning("another leader was elected, standing by: %s", other)
+                finally:
+                    self._step_down()
+                    await self._succession.lease.release()
         finally:
             self._ended.set()
-            while self._queue:
-                settle(self._take()[1], Busy())
+            self._step_down()
+            await self._succession.lease.release()
 
     async def stop(self) -> None:
         """Take no more commands, decide those that wait, land the last block."""
-        self._stopping = True
+        self._stopping.set()
         self._wake.set()
         await self._ended.wait()
 
-    async def _take_over(self, *, again: bool) -> tuple[Ledger, History]:
-        """A ledger whose last block is an election of ours."""
+    def _step_down(self) -> None:
         self._history = None
-        self._clock.set()
-        if not again:
-            await self._compare_clocks()
-        ledger = self._start()
-        history, election = History(self._log, ledger.head), None
-        while True:
-            try:
-                await self._catch_up(ledger, history)
-            except Unreachable:
-                await asyncio.sleep(RETRY_S)
-                continue
-            if election and ledger.head == election.after:
-                break
-            if again and ledger.world.leader != self._name:
-                raise Deposed(ledger.world.leader)
-            if (behind_us := ledger.at_us - self._clock.now_us()) > CLOCK_US_MAX:
-                raise ClockOff(f"{behind_us} us behind the last block")
-            if election is None or election.before != ledger.head:
-                election = ledger.election(self._name, self._clock.now_us())
-            try:
-                await self._log.append(election)
-            except (Lost, OutcomeUnknown):
-                await asyncio.sleep(RETRY_S)
-        settle_memory()
-        self._history = history
-        logger.info("leading from position %d", ledger.head.size)
-        return ledger, history
+        self.elected.clear()
+        self.idle.set()
+        while self._queue:
+            settle(self._take()[1], Busy())
 
-    async def _compare_clocks(self) -> None:
-        while self._reference_us is not None:
-            try:
-                off_us = self._clock.now_us() - await self._reference_us()
-            except Unreachable:
-                await asyncio.sleep(RETRY_S)
-                continue
-            if abs(off_us) > CLOCK_US_MAX:
-                raise ClockOff(f"{off_us} us off the reference")
-            return
-
-    async def _catch_up(self, ledger: Ledger, history: History) -> None:
-        async with aclosing(self._log.read(ledger.head.size)) as records:
-            async for record in records:
+    async def _reign(self, ledger: Ledger) -> None:
+        """Be elected, and lead until `stop`. Raises `Deposed`."""
+        warden = asyncio.create_task(self._succession.watch_lease(self._wake))
+        try:
+            self._clock.set()
+            ledger = await self._succession.take_over(ledger, again=False)
+            while True:
+                self._history = History(self._log, ledger.passed)
+                self.idle.clear()
+                self.elected.set()
                 try:
-                    ledger.fold(record)
-                except Void as void:
-                    if void.why == "alien":
-                        logger.error("a record of the log does not belong to this ledger")
-                    continue
-                history.note(ledger.head)
+                    await self._lead(ledger)
+                    return
+                except (Lost, OutcomeUnknown) as fault:
+                    logger.warning("a block was not confirmed, recovering: %s", type(fault).__name__)
+                self._history = None
+                ledger = await self._succession.take_over(await self._succession.begin(), again=True)
+        finally:
+            warden.cancel()
+            with suppress(asyncio.CancelledError):
+                await warden
 
-    async def _lead(self, ledger: Ledger, history: History) -> None:
+    async def _lead(self, ledger: Ledger) -> None:
         sealed = True
-        while not self._stopping or self._queue:
+        while not self._stopping.is_set() or self._queue:
             await self._work(ledger, pause=not sealed)
+            self._succession.require_lease()
             answers, outcomes = self._decide(ledger)
             try:
                 if ledger.spoiled:
                     raise OutcomeUnknown
                 if block := ledger.seal(self._clock.now_us()):
                     await self._log.append(block)
-                    history.note(block.after)
+                elif answers and not self._succession.lease.held:
+                    await self._succession.confirm(ledger)
             except BaseException:
                 for answer, outcome in zip(answers, outcomes, strict=True):
                     settle(answer, outcome if is_fault(outcome) else OutcomeUnknown())
@@ -205,7 +163,7 @@ class Sequencer:
 
     async def _work(self, ledger: Ledger, *, pause: bool) -> None:
         """Until there is something to do. `pause`: there was nothing a moment ago, whatever the timers say."""
-        while not self._queue and not self._stopping:
+        while not (self._queue or self._stopping.is_set() or self._succession.deposed):
             now_us = self._clock.now_us()
             due_us = house.wakes_us(ledger.world, now_us)
             wait_s = None if due_us is None else max((due_us - now_us) / 1e6, IDLE_S if pause else 0.0)
@@ -261,10 +219,3 @@ def settle(answer: Answer, outcome: Outcome) -> None:
         answer.set_exception(outcome)
     else:
         answer.set_result(outcome)
-
-
-def settle_memory() -> None:
-    """What was just built lives long: the collector need not look at it again (LOG.md §5: +17 % commands)."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 50)

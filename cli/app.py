@@ -83,7 +83,7 @@ def create(root: Root) -> Callable[[], None]:
 
 def reasons() -> list[type[Exception]]:
     """What ends a command with one line: somebody gave us what cannot be used. Imported only then, so that no command waits for it."""
-    from adapters import migrate, postgres_server, sequencer
+    from adapters import migrate, postgres_server, succession
     from adapters.evm import anvil
     from adapters.files import home
     from adapters.views import rebuild
@@ -94,7 +94,7 @@ def reasons() -> list[type[Exception]]:
 
     ours = [home.NotAHome, migrate.Unmigratable, postgres_server.Unavailable, anvil.Unavailable, rebuild.Busy, rebuild.Differs]
     ours += [bundle.BadBundle, explain.Unknown, export.ExportFailed, submission.NotAScene, config.Unusable, loop.Failed]
-    return [*ours, plugins.BadPlugin, views.Behind, sequencer.Deposed, sequencer.ClockOff]
+    return [*ours, plugins.BadPlugin, views.Behind, succession.Deposed, succession.ClockOff]
 
 
 def fail(message: str, status: int = BAD_INPUT) -> None:

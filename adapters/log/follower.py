@@ -55,7 +55,7 @@ class Follower:
     def __init__(self, log: Log, ledger: Ledger) -> None:
         """`ledger` is an empty ledger of this log; nobody else folds into it."""
         self._log, self._ledger = log, ledger
-        self._history = History(log, ledger.head)
+        self._history = History(log, ledger.passed)
         self._ring: deque[Item] = deque(maxlen=RING_MAX)
         self._feeds: dict[str, dict[Feed, None]] = {}
         self._awaited: list[tuple[int, int, asyncio.Future[None]]] = []
@@ -158,7 +158,6 @@ class Follower:
             if void.why == "alien":
                 logger.error("a record of the log does not belong to this ledger")
             return
-        self._history.note(self.head)
         for item in zip(folded.events, folded.block.lines, strict=True):
             self._ring.append(item)
             self._hand_out(item)

@@ -29,6 +29,8 @@ from domain.world import World
 COMMAND_EVENTS_MAX, COMMAND_BYTES_MAX = 1_000, 256 * 1024
 FULL_BYTES = 600_000
 """Of pending lines: nothing more is decided into a block then. What the last command adds still fits (domain/log/block.py)."""
+PASSED_MAX = 2_048
+"""Heads that are remembered, the empty one included."""
 COUNT_BYTES = 3
 """A line may grow by this when the number of the command's events is known: `[1,1]` becomes `[1,1000]`."""
 
@@ -55,6 +57,14 @@ class Ledger(Struct):
     pending_bytes: int = 0
     spoiled: bool = False
     """A command failed half-way: this ledger is of no use any more."""
+    passed: list[Head] = []
+    """Heads on the way here, the empty one first: whoever reads an earlier part of the log begins at one of them."""
+    stride: int = 1_000
+    """Events between two of them; twice as many each time there are too many of them."""
+
+    def __post_init__(self) -> None:
+        if not self.passed:
+            self.passed = [self.head]
 
     @property
     def full(self) -> bool:
@@ -187,6 +197,11 @@ class Ledger(Struct):
 
     def _end(self, after: Head) -> None:
         self.head = after
+        if after.size >= self.passed[-1].size + self.stride:
+            self.passed.append(after)
+            if len(self.passed) > PASSED_MAX:
+                del self.passed[1::2]
+                self.stride *= 2
         self.world.end_block(self.at_us, after.size, after.root)
 
 

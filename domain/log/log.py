@@ -49,6 +49,20 @@ async def origin(log: Log) -> Head | None:
     return None
 
 
+async def holds(log: Log, head: Head) -> bool:
+    """Whether the log has a block that ends at this head, as far as headers tell. Raises `Unreachable`."""
+    if head.size == 0:
+        return True
+    async with aclosing(log.read(head.size - 1)) as records:
+        async for record in records:
+            header = read_header(record)
+            if header and (header.log, header.next_size, header.next_root) == (head.log, head.size, head.root):
+                return True
+            if header and header.size >= head.size:
+                return False
+    return False
+
+
 class MemoryLog:
     """Keeps to the same contract as the others (tests/contracts/log.py); lives as long as the process."""
 

@@ -8,12 +8,10 @@ folded them, or somebody's fold is wrong. There are no migrations: a snapshot ma
 from hashlib import sha256
 
 import msgspec
-from msgspec import Struct
 
 from domain.ids import LogId
 from domain.log import wire
 from domain.log.ledger import Ledger
-from domain.log.merkle import Head
 from domain.value import Value
 
 FORMAT = 1
@@ -34,19 +32,11 @@ class Header(Value, rename={"format": "gridledger_snapshot"}):
     """Of the state that follows the header's LF."""
 
 
-class Frozen(Struct):
-    """What is kept."""
-
-    ledger: Ledger
-    heads: list[Head]
-    """Some that were passed on the way, so that a reader of an earlier part of the log need not start at its beginning."""
-
-
-def freeze(ledger: Ledger, fold: str, heads: list[Head] | None = None) -> bytes:
+def freeze(ledger: Ledger, fold: str) -> bytes:
     """`fold` names the version of the code that folded the ledger, which has nothing pending."""
     assert not ledger.pending, "what is pending is in no log yet"
     assert not ledger.spoiled, "a spoiled ledger is of no use"
-    state, head = wire.encode(Frozen(ledger, heads or [])), ledger.head
+    state, head = wire.encode(ledger), ledger.head
     return b"%b\n%b" % (wire.encode(Header(FORMAT, head.log, head.size, head.root, fold, digest(state))), state)
 
 
@@ -61,20 +51,20 @@ def read_header(frozen: bytes) -> Header:
     return header
 
 
-def thaw(frozen: bytes, log: LogId, fold: str) -> tuple[Ledger, list[Head]]:
-    """The ledger, and the heads that came with it. Raises `Unusable`."""
+def thaw(frozen: bytes, log: LogId, fold: str) -> Ledger:
+    """Raises `Unusable`."""
     header, state = read_header(frozen), frozen[frozen.find(b"\n") + 1 :]
     if (header.log, header.fold) != (log, fold):
         raise Unusable(f"it is of log {header.log}, folded by {header.fold}")
     if header.sha256 != digest(state):
         raise Unusable("its bytes were changed, or are not all there")
     try:
-        kept = wire.struct(Frozen, state)
+        ledger = wire.struct(Ledger, state)
     except msgspec.MsgspecError as fault:
         raise Unusable(f"its state cannot be read: {fault}") from fault
-    if (kept.ledger.head.size, kept.ledger.head.root) != (header.size, header.root):
+    if (ledger.head.size, ledger.head.root) != (header.size, header.root):
         raise Unusable("its state is not that of its header")
-    return kept.ledger, kept.heads
+    return ledger
 
 
 def digest(state: bytes) -> str:

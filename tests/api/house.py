@@ -14,8 +14,9 @@ from fastapi import FastAPI
 
 from adapters import objects, signer
 from adapters.log.follower import Follower
-from adapters.sequencer import Clock, Sequencer
+from adapters.sequencer import Sequencer
 from adapters.signer import Signer
+from adapters.succession import Clock
 from api.app import create_app
 from api.parts import CheckScene, Limits, Parts, Recover, Submit
 from domain.body import Body

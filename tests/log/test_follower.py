@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from adapters import migrate
 from adapters.log import follower as followers
-from adapters.log import history as histories
 from adapters.log.follower import Follower, Items, Stopped, TooSlow
 from adapters.log.postgres import PostgresLog
 from domain.ids import account_id
@@ -47,9 +46,9 @@ class Writer:
 
 
 @asynccontextmanager
-async def following(log: Log) -> AsyncIterator[tuple[Follower, Writer]]:
+async def following(log: Log, stride: int = 1_000) -> AsyncIterator[tuple[Follower, Writer]]:
     await begin(log)
-    follower = Follower(log, Ledger(START))
+    follower = Follower(log, Ledger(START, stride=stride))
     run = asyncio.create_task(follower.run())
     yield follower, Writer(log)
     run.cancel()
@@ -99,7 +98,7 @@ def test_nothing_is_missed_or_repeated_wherever_one_starts(
     size = 12 + sum(blocks)
 
     async def main() -> None:
-        async with following(MemoryLog()) as (follower, writer):
+        async with following(MemoryLog(), heads) as (follower, writer):
             await writer.people(*blocks[:cut])
             await follower.reached(12 + sum(blocks[:cut]), 5)
             reading = asyncio.create_task(take(follower.events(after), max(0, size - after)))
@@ -109,7 +108,6 @@ def test_nothing_is_missed_or_repeated_wherever_one_starts(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(followers, "RING_MAX", ring)
-        patch.setattr(histories, "HEAD_EVERY_EVENTS", heads)
         asyncio.run(main())
 
 

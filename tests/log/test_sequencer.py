@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters import migrate, sequencer
+from adapters import migrate, sequencer, succession
 from adapters.log.postgres import PostgresLog
-from adapters.sequencer import ClockOff, Deposed, Sequencer
+from adapters.sequencer import Sequencer
+from adapters.succession import ClockOff, Deposed
 from domain.errors import Duplicate, Refused
 from domain.house import house
 from domain.ids import HOUSE, account_id
@@ -34,8 +35,8 @@ class Time:
     def __init__(self) -> None:
         self.wall_us, self.steady_us = NOW_US + 1_000, 5
 
-    def clock(self) -> sequencer.Clock:
-        return sequencer.Clock(lambda: self.wall_us, lambda: self.steady_us)
+    def clock(self) -> succession.Clock:
+        return succession.Clock(lambda: self.wall_us, lambda: self.steady_us)
 
 
 @asynccontextmanager
@@ -55,8 +56,8 @@ async def until(condition: Callable[[], bool]) -> None:
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sequencer, "RETRY_S", 0)
-    monkeypatch.setattr(sequencer, "settle_memory", lambda: None)
+    monkeypatch.setattr(succession, "RETRY_S", 0)
+    monkeypatch.setattr(succession, "settle_memory", lambda: None)
 
 
 @settings(max_examples=150, deadline=None)
@@ -91,7 +92,7 @@ async def test_an_election_is_sent_again_as_the_same_bytes() -> None:
     inner = MemoryLog()
     await begin(inner)
     log, ticks = FaultyLog(inner, ["not landed", "late", "fine"]), count(5)
-    leader = Sequencer(log, lambda: Ledger(START), "me", clock=sequencer.Clock(lambda: NOW_US, lambda: next(ticks)))
+    leader = Sequencer(log, lambda: Ledger(START), "me", clock=succession.Clock(lambda: NOW_US, lambda: next(ticks)))
     run = asyncio.create_task(leader.run())
     await leader.submit(opening(1))
     await leader.stop()

@@ -35,10 +35,10 @@ def test_what_is_thawed_goes_on_like_what_was_never_frozen(seed: int) -> None:
     records = lived(seed)
     whole = folded(records)
     for cut in (1, len(records) // 3, len(records) // 2, len(records) - 1):
-        frozen = snapshot.freeze(folded(records[:cut]), FOLD, [Head(LOG)])
-        ledger, heads = snapshot.thaw(frozen, LOG, FOLD)
+        frozen = snapshot.freeze(folded(records[:cut]), FOLD)
+        ledger = snapshot.thaw(frozen, LOG, FOLD)
 
-        assert snapshot.freeze(ledger, FOLD, heads) == frozen
+        assert snapshot.freeze(ledger, FOLD) == frozen
         assert folded(records[cut:], ledger) == whole
         assert snapshot.freeze(ledger, FOLD) == snapshot.freeze(whole, FOLD)
 

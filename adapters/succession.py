@@ -1,0 +1,255 @@
+"""How a process comes to lead the log, and when it must not.
+
+Who has no lease folds the log meanwhile, so that he can lead at once. Who has it folds up to the log's end, and puts an election there:
+once that is read back, every block that anybody had on its way is in or out for good.
+
+It refuses to lead from a log that ends before what others have read of it, and with a clock that cannot be right.
+"""
+
+import asyncio
+import gc
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
+from typing import Protocol
+
+from domain.log.block import Void
+from domain.log.ledger import Ledger
+from domain.log.log import Log, Lost, OutcomeUnknown, Unreachable, holds
+from domain.log.merkle import Mark
+
+RETRY_S = 0.05
+CLOCK_US_MAX = 5_000_000
+TURN_S_MAX = 0.005
+"""Of folding, before others have their turn."""
+
+logger = logging.getLogger(__name__)
+
+
+class Deposed(Exception):
+    """Another leader was elected after us."""
+
+
+class Behind(Exception):
+    """The log ends before a position that was in it: it lost its end, or was restored from a backup. Leading from here would fork it."""
+
+
+class ClockOff(Exception):
+    """This machine's clock is too far from the database's, or behind the last block's: it must not stamp events."""
+
+
+def wall_us() -> int:
+    return time.time_ns() // 1000
+
+
+def steady_us() -> int:
+    return time.monotonic_ns() // 1000
+
+
+class Clock:
+    """Wall time when it is set, monotonic after: a step of the wall clock moves no deadline. Microseconds since 1970."""
+
+    def __init__(self, wall: Callable[[], int] = wall_us, steady: Callable[[], int] = steady_us) -> None:
+        self._wall, self._steady = wall, steady
+        self._ahead_us = 0
+
+    def set(self) -> None:
+        self._ahead_us = self._wall() - self._steady()
+
+    def now_us(self) -> int:
+        return self._steady() + self._ahead_us
+
+
+class Lease(Protocol):
+    """The turn to lead, of one process at a time (adapters/election.py)."""
+
+    @property
+    def held(self) -> bool:
+        """Nobody else can have it now."""
+        ...
+
+    async def acquire(self) -> None:
+        """Returns when it is ours."""
+
+    async def lost(self) -> None:
+        """Returns when somebody else has it."""
+
+    async def release(self) -> None:
+        """Whoever waits for it may have it, if it is ours."""
+
+
+class Alone:
+    """The lease of a process that has no rival."""
+
+    held = True
+
+    async def acquire(self) -> None:
+        return
+
+    async def lost(self) -> None:
+        await asyncio.Event().wait()
+
+    async def release(self) -> None:
+        return
+
+
+Known = Callable[[], Awaitable[Sequence[Mark]]]
+
+
+async def nothing_known() -> Sequence[Mark]:
+    return ()
+
+
+class Succession:
+    """One process's way to lead: `stand_by`, `take_over`, and `take_over` again after whatever went wrong."""
+
+    def __init__(
+        self,
+        log: Log,
+        start: Callable[[], Ledger],
+        name: str,
+        clock: Clock,
+        reference_us: Callable[[], Awaitable[int]] | None,
+        lease: Lease | None,
+        known: Known,
+    ) -> None:
+        """As for the sequencer (adapters/sequencer.py)."""
+        self._log, self._start, self._name = log, start, name
+        self._clock, self._reference_us = clock, reference_us
+        self.rivals, self.lease, self._known = lease is not None, lease or Alone(), known
+        self.deposed = False
+        """Somebody else has the lease."""
+
+    async def watch_lease(self, wake: asyncio.Event) -> None:
+        """Until cancelled; `wake` is set when the lease is lost."""
+        self.deposed = False
+        await self.lease.lost()
+        self.deposed = True
+        wake.set()
+
+    def require_lease(self) -> None:
+        """Raises `Deposed` when somebody else has it."""
+        if self.deposed:
+            raise Deposed("somebody else has the lease")
+
+    async def stand_by(self, stopping: asyncio.Event) -> Ledger | None:
+        """A ledger that stands close to the log's end, when the lease is ours; None when it is not wanted any more."""
+        if stopping.is_set():
+            return None
+        ledger = await self.begin()
+        turn, stop = asyncio.create_task(self.lease.acquire()), asyncio.create_task(stopping.wait())
+        following = asyncio.create_task(self._follow(ledger)) if self.rivals else turn
+        tasks = {turn, stop, following}
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks - {turn} if turn.done() else tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for task in (following, turn):
+            if task.done() and not task.cancelled():
+                task.result()
+        return None if stopping.is_set() or turn.cancelled() else ledger
+
+    async def begin(self) -> Ledger:
+        """From a snapshot or from nothing. What a snapshot stands on has to be in the log."""
+        ledger = self._start()
+        while True:
+            try:
+                if await holds(self._log, ledger.head):
+                    return ledger
+            except Unreachable:
+                await asyncio.sleep(RETRY_S)
+                continue
+            raise Behind(f"a snapshot stands at position {ledger.head.size}, which the log does not have")
+
+    async def _follow(self, ledger: Ledger) -> None:
+        """Fold what the leader writes, until cancelled."""
+        turned = time.monotonic()
+        async with aclosing(self._log.read(ledger.head.size, follow=True)) as records:
+            async for record in records:
+                fold(ledger, record)
+                if time.monotonic() - turned > TURN_S_MAX:
+                    await asyncio.sleep(0)
+                    turned = time.monotonic()
+
+    async def take_over(self, ledger: Ledger, *, again: bool) -> Ledger:
+        """The ledger, when its last block is an election of ours."""
+        await self._compare_clocks(patient=not again)
+        election = None
+        while True:
+            self.require_lease()
+            try:
+                await self._catch_up(ledger)
+                if election is None:
+                    await self._see_whole(ledger)
+            except Unreachable:
+                await asyncio.sleep(RETRY_S)
+                continue
+            if election and ledger.head == election.after:
+                break
+            if again and ledger.world.leader != self._name:
+                raise Deposed(ledger.world.leader)
+            if (behind_us := ledger.at_us - self._clock.now_us()) > CLOCK_US_MAX:
+                raise ClockOff(f"this machine's clock is {behind_us} us behind the last block")
+            if election is None or election.before != ledger.head:
+                election = ledger.election(self._name, self._clock.now_us())
+            try:
+                await self._log.append(election)
+            except (Lost, OutcomeUnknown):
+                await asyncio.sleep(RETRY_S)
+        settle_memory()
+        logger.info("leading from position %d", ledger.head.size)
+        return ledger
+
+    async def _compare_clocks(self, *, patient: bool) -> None:
+        """Who leads already goes on while there is nothing to compare with."""
+        while self._reference_us is not None:
+            try:
+                off_us = self._clock.now_us() - await self._reference_us()
+            except Unreachable:
+                if not patient:
+                    return
+                await asyncio.sleep(RETRY_S)
+                continue
+            if abs(off_us) > CLOCK_US_MAX:
+                raise ClockOff(f"this machine's clock is {off_us} us off the database's")
+            return
+
+    async def _see_whole(self, ledger: Ledger) -> None:
+        """A log that ends before what others have seen of it is not led."""
+        head = ledger.head
+        for mark in await self._known():
+            if mark.size > head.size or (mark.size == head.size and mark.root != head.root):
+                raise Behind(f"the log ends at size {head.size} root {head.root}, and somebody has read size {mark.size} root {mark.root}")
+
+    async def _catch_up(self, ledger: Ledger) -> None:
+        async with aclosing(self._log.read(ledger.head.size)) as records:
+            async for record in records:
+                fold(ledger, record)
+
+    async def confirm(self, ledger: Ledger) -> None:
+        """Answers without a block rest on our head being the log's. With the lease it is; without, somebody may have led meanwhile."""
+        try:
+            async with aclosing(self._log.read(ledger.head.size)) as records:
+                async for _ in records:
+                    raise Lost
+        except Unreachable as silence:
+            raise OutcomeUnknown from silence
+
+
+def fold(ledger: Ledger, record: bytes) -> None:
+    """Take a record of the log, if it counts."""
+    try:
+        ledger.fold(record)
+    except Void as void:
+        if void.why == "alien":
+            logger.error("a record of the log does not belong to this ledger")
+
+
+def settle_memory() -> None:
+    """What was just built lives long: the collector need not look at it again (LOG.md §5: +17 % commands)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 50)
