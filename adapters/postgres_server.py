@@ -9,16 +9,19 @@ where it was asked for.
 """
 
 import contextlib
+import fcntl
 import importlib.metadata
 import importlib.util
+import logging
 import os
 import shutil
 import signal
 import stat
 import subprocess
 import tempfile
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -27,11 +30,15 @@ from adapters import process
 VERSION = 18
 DURABLE: Mapping[str, str] = {}
 FORGETFUL: Mapping[str, str] = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-"""Settings for tests: survives the kill of any process, not the loss of power."""
+"""Settings for tests. What is committed as the log does it (`synchronous_commit` on) survives the kill of any process, other things the
+kill of any but PostgreSQL; nothing survives the loss of power."""
 
 _OWNERS = ("postgres", "nobody")
 _READY_S_MAX = 30.0
+POLL_S, AGAIN_S, AGAIN_S_MAX = 0.05, 0.05, 5.0
+"""How soon it is seen that a server ended; the pause before it is started again, twice as long each time up to the latter."""
 _SOCKET_PATH_MAX = 100
+logger = logging.getLogger(__name__)
 
 
 class Unavailable(Exception):
@@ -40,32 +47,131 @@ class Unavailable(Exception):
 
 @contextlib.contextmanager
 def running(directory: Path, settings: Mapping[str, str] = DURABLE, *, keep: bool = True) -> Iterator[str]:
-    """Runs a server on the data in `directory` (made when missing) and yields its libpq URI; stops it at the end.
+    """Runs a server on the data in `directory` (made when missing) and yields its libpq URI; stops it at the end. One that ends before is
+    started again. Where somebody else keeps a server on these data already, that one is waited for and used, and left alone at the end.
 
-    It listens on a Unix socket in a folder that only its user may enter, on no network address. It ends with the calling thread even
+    It listens on a Unix socket in a folder that only its user may enter, on no network address. It ends with the calling process even
     if that is killed. `keep=False` removes the data at the end. Raises `Unavailable` with the tail of the server's log.
     """
     owner = _owner()
     programs = _programs(owner)
     data = _data(directory, owner)
-    with _sockets(data, owner) as sockets:
+    with _sockets(data, owner) as sockets, _claim(directory) as ours:
+        if not ours:
+            yield _uri(_wait(data))
+            return
         if not (data / "PG_VERSION").exists():
             _initialise(programs, data, owner)
-        # A pid file names a server that was killed; whether its number runs is asked of the lock on the data, by PostgreSQL.
         options = {"listen_addresses": "", "unix_socket_directories": sockets, "unix_socket_permissions": "0700", **settings}
         command = [str(programs / "postgres"), "-D", str(data)]
         command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-        output = data / "server.log"
-        server = process.start(command, output=output, directory=data, environment=_environment(), user=owner, at_death=signal.SIGINT)
+        keeper = Keeper(command, data, owner)
         try:
-            _wait(server, data, output)
-            yield f"postgresql://postgres@/postgres?host={quote(sockets, safe='')}"
+            keeper.begin()
+            yield _uri(sockets)
         finally:
-            # SIGINT is the fast stop: sessions are ended, nothing is lost.
-            process.stop(server, signal.SIGINT, grace_s=10.0)
+            keeper.end()
             if not keep:
                 shutil.rmtree(data)
                 directory.unlink(missing_ok=True)
+
+
+class Keeper(threading.Thread):
+    """Starts the server, and starts it again whenever it ends by itself. It does so from this one thread, since the leash of a child is
+    bound to the thread that started it."""
+
+    def __init__(self, command: Sequence[str], data: Path, owner: int | None) -> None:
+        super().__init__(name="keeper of PostgreSQL", daemon=True)
+        self._command, self._data, self._owner = command, data, owner
+        self._ended, self._told = threading.Event(), threading.Event()
+        self._server: subprocess.Popen[bytes] | None = None
+        self._fault: Unavailable | None = None
+
+    def begin(self) -> None:
+        """Returns when the server takes connections. Raises `Unavailable`."""
+        self.start()
+        self._told.wait()
+        if self._fault:
+            raise self._fault
+
+    def end(self) -> None:
+        """Stops the server; harmless when it did not start."""
+        self._ended.set()
+        self.join()
+
+    def run(self) -> None:
+        waits_s = AGAIN_S
+        while not self._ended.is_set():
+            began, why = time.monotonic(), ""
+            try:
+                why = self._live()
+            except Unavailable as fault:
+                if not self._told.is_set():
+                    self._fault = fault
+                    self._told.set()
+                    return
+                why = str(fault)
+            if self._ended.is_set():
+                return
+            waits_s = AGAIN_S if time.monotonic() - began > AGAIN_S_MAX else min(2 * waits_s, AGAIN_S_MAX)
+            logger.error("PostgreSQL is started again on the same data: %s", why)
+            self._ended.wait(waits_s)
+
+    def _live(self) -> str:
+        """One life of the server; says how it ended. Raises `Unavailable` if it did not begin."""
+        _outlast(self._data)
+        place = {"output": self._data / "server.log", "directory": self._data}
+        server = process.start(self._command, **place, environment=_environment(), user=self._owner, at_death=signal.SIGINT)
+        try:
+            _wait(self._data, server)
+            self._told.set()
+            while server.poll() is None and not self._ended.wait(POLL_S):
+                pass
+        finally:
+            # SIGINT is the fast stop: sessions are ended, nothing is lost.
+            status = process.stop(server, signal.SIGINT, grace_s=10.0)
+        return f"it ended with {status}"
+
+
+@contextlib.contextmanager
+def _claim(directory: Path) -> Iterator[bool]:
+    """Whether we are the one process that keeps a server on these data."""
+    file = directory.with_name(f"{directory.name}.lock")
+    with file.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            if not directory.exists():
+                file.unlink()
+
+
+def _outlast(data: Path) -> None:
+    """Waits for what a killed keeper, or a killed server, left running: it ends by itself, and until then the data are its own. A pid file
+    whose process is none of these names a dead one, which may still have its number: a zombie that nobody buried, or somebody else's."""
+    if not Path("/proc").is_dir():
+        return  # there PostgreSQL judges alone: by the number, and by its lock on the data
+    until = time.monotonic() + _READY_S_MAX
+    while left := _servers_on(data):
+        if time.monotonic() > until:
+            raise Unavailable(f"another PostgreSQL runs on {data}: process {min(left)}")
+        time.sleep(0.02)
+    (data / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _servers_on(data: Path) -> list[int]:
+    """Living processes of PostgreSQL in this folder, which is where all of them work."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        # Whatever ends while we look is not there, nor is what we may not see.
+        with contextlib.suppress(OSError):
+            if entry.name.isdecimal() and (entry / "cwd").samefile(data) and (entry / "exe").readlink().name.startswith("postgres"):
+                found.append(int(entry.name))
+    return found
 
 
 def installed() -> str:
@@ -176,14 +282,20 @@ def _initialise(programs: Path, data: Path, owner: int | None) -> None:
         raise Unavailable(f"initdb failed: {done.stderr.strip()[-2000:]}")
 
 
-def _wait(server: subprocess.Popen[bytes], data: Path, output: Path) -> None:
-    """Until the server says that it takes connections (the last line of its pid file)."""
+def _uri(sockets: str) -> str:
+    return f"postgresql://postgres@/postgres?host={quote(sockets, safe='')}"
+
+
+def _wait(data: Path, server: subprocess.Popen[bytes] | None = None) -> str:
+    """Until the server, ours or somebody else's, says in the last line of its pid file that it takes connections; returns the folder of
+    its socket."""
     deadline = time.monotonic() + _READY_S_MAX
-    pid_file = data / "postmaster.pid"
-    while server.poll() is None and time.monotonic() < deadline:
+    while (server is None or server.poll() is None) and time.monotonic() < deadline:
         with contextlib.suppress(FileNotFoundError):
-            lines = pid_file.read_text().splitlines()
-            if len(lines) >= 8 and lines[0].strip() == str(server.pid) and lines[7].strip() == "ready":
-                return
+            lines = [line.strip() for line in (data / "postmaster.pid").read_text().splitlines()]
+            if len(lines) >= 8 and lines[7] == "ready" and (lines[0] == str(server.pid) if server else int(lines[0]) in _servers_on(data)):
+                return lines[4]
         time.sleep(0.01)
-    raise Unavailable(f"PostgreSQL did not start: {output.read_text(errors='replace')[-2000:]}")
+    output = data / "server.log"
+    said = output.read_text(errors="replace") if output.exists() else ""
+    raise Unavailable(f"PostgreSQL did not start: {said[-2000:]}")
