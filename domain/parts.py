@@ -8,6 +8,7 @@ from domain.accounts import Account, Asset
 from domain.ids import NO_ACCOUNT, NO_AUDIT, NO_WORKER, AccountId, AuditId, BatchId, BeaconId, DepositId, JobId, PayoutId, TaskId, WorkerId
 from domain.lifecycle import AUDIT, BENCH, JOB, PAYOUT, TASK, AuditStatus, JobStatus, Mode, PayoutStatus, Presence
 from domain.units import ZERO, Units
+from domain.value import Value
 
 Seat = tuple[int, int, int, int, int]
 """(price, -reliability, -score, idle since, worker): the order in which free workers are asked."""
@@ -243,8 +244,8 @@ class Draw(Struct):
     value: str
 
 
-class Share(Struct):
-    """Of an accepted task, until it matures."""
+class Share(Value):
+    """Of an accepted task, until it matures. Never changed but replaced, so that a copy of the list of them is one of a moment."""
 
     task: TaskId
     job: JobId

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
+from msgspec.structs import replace
+
 from domain import accounts, body
 from domain.accounts import Account, Asset, Entry, entry, move
 from domain.errors import InsufficientFunds, NotAllowed, NumberUsed
@@ -109,7 +111,8 @@ class Slashed(Event, tag="stake.slashed.v1"):
 
     def apply(self, world: World) -> None:
         for part in self.taken:
-            world.shares[part.task].amount -= part.amount
+            share = world.shares[part.task]
+            world.shares[part.task] = replace(share, amount=share.amount - part.amount)
 
     def entry(self) -> Entry:
         safety = accounts.safety(self.asset)

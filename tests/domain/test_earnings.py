@@ -3,6 +3,7 @@
 from typing import TypeVar
 
 import pytest
+from msgspec.structs import replace
 
 from domain import accounts
 from domain.accounts import ETH, USDC, Asset, move
@@ -111,7 +112,7 @@ def test_a_share_matures_after_twenty_later_clean_audits_and_not_before_three_da
 def test_when_the_twentieth_audit_comes_late_the_share_matures_at_once() -> None:
     world, worker = owning(5, 6)
     first, second = world.shares
-    world.shares[second].cleared = 1
+    world.shares[second] = replace(world.shares[second], cleared=1)
     world.at_us += 5 * DAY
     for _ in range(20):
         world.clear(worker, CLASS)
