@@ -1,0 +1,135 @@
+"""The real server, which kills itself at a named place: `python -m tests.faults.server --die-at PLACE --once FILE serve DIRECTORY …`.
+
+The product has no hooks for this. Here the method at the place is wrapped, and the process sends itself SIGKILL as soon as FILE is there,
+so that a test decides when. Without `--die-at` it is the server as it is.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+import gridledger
+from adapters.log import postgres as logs
+from adapters.log.follower import Follower
+from adapters.log.postgres import PostgresLog
+from adapters.views import postgres as views
+from adapters.views.postgres import PostgresViews
+from domain.log.block import Sealed
+from projections.views import Move
+
+ELECTION = b'"type":"ledger.leader_elected.v1"'
+TURNS = 20
+"""Of the loop, after which the bytes of an append are with the operating system. The database needs longer, since it waits for the disk."""
+
+
+class Trap:
+    def __init__(self, once: Path) -> None:
+        self._once = once
+
+    @property
+    def armed(self) -> bool:
+        return self._once.exists()
+
+    def die(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def append(trap: Trap, *, election: bool = False, sent: bool = False, landed: bool = False) -> None:
+    """At a block of that kind: before it is sent, when it was sent, or when the database has it."""
+    real = PostgresLog.append
+
+    async def doomed(self: PostgresLog, block: Sealed) -> None:
+        if not trap.armed or (ELECTION in block.record) != election:
+            return await real(self, block)
+        if sent:
+            asyncio.ensure_future(real(self, block))  # noqa: RUF006 - nobody lives to see its end
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
+        elif landed:
+            await real(self, block)
+        trap.die()
+        return None
+
+    logs.PostgresLog.append = doomed  # type: ignore[method-assign]
+
+
+def first_answer(trap: Trap) -> None:
+    """When the first answer to a command is with the operating system, the others of its block not."""
+    real = uvicorn.Config.__init__
+
+    def configured(self: uvicorn.Config, app: Any, *given: Any, **named: Any) -> None:
+        async def doomed(scope: Any, receive: Any, send: Any) -> None:
+            async def last(message: Any) -> None:
+                await send(message)
+                if message["type"] == "http.response.body" and scope["method"] == "POST" and trap.armed:
+                    trap.die()
+
+            await app(scope, receive, last)
+
+        real(self, doomed, *given, **named)
+
+    uvicorn.Config.__init__ = configured  # type: ignore[method-assign]
+
+
+def folded(trap: Trap) -> None:
+    """When the follower has a block that no projection has."""
+    followers, begin, real = list[Follower](), Follower.__init__, PostgresViews.write
+
+    def noted(self: Follower, *given: Any, **named: Any) -> None:
+        begin(self, *given, **named)
+        followers.append(self)
+
+    async def doomed(self: PostgresViews, *moves: Move) -> None:
+        if trap.armed:
+            await followers[0].reached(max(move.after.size for move in moves), 10.0)
+            trap.die()
+        await real(self, *moves)
+
+    Follower.__init__ = noted  # type: ignore[method-assign]
+    PostgresViews.write = doomed  # type: ignore[method-assign]
+
+
+def inside_projection(trap: Trap) -> None:
+    """Within the transaction of a projection: its rows and its head are written, and not committed."""
+    real = views.write
+
+    async def doomed(*given: Any) -> None:
+        await real(*given)
+        if trap.armed:
+            trap.die()
+
+    views.write = doomed  # type: ignore[assignment]
+
+
+PLACES: dict[str, Callable[[Trap], None]] = {
+    "before the append is sent": append,
+    "after it is sent, before it is confirmed": lambda trap: append(trap, sent=True),
+    "after the database has it, before anybody is answered": lambda trap: append(trap, landed=True),
+    "after the first answer": first_answer,
+    "after the follower has it, before a projection": folded,
+    "inside the transaction of a projection": inside_projection,
+    "at an election, before the append": lambda trap: append(trap, election=True),
+    "at an election, after the append": lambda trap: append(trap, election=True, landed=True),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--die-at", choices=PLACES)
+    parser.add_argument("--once", type=Path, default=Path("/nowhere"))
+    own, rest = parser.parse_known_args()
+    if own.die_at:
+        PLACES[own.die_at](Trap(own.once))
+    sys.argv = ["gridledger", *rest]
+    gridledger.main()
+
+
+if __name__ == "__main__":
+    main()
