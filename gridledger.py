@@ -9,12 +9,10 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import structlog
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -22,13 +20,11 @@ if TYPE_CHECKING:
     from adapters.client import Client
     from adapters.files.home import Home
     from adapters.log.follower import Follower
-    from adapters.log.postgres import PostgresLog
-    from adapters.sequencer import Sequencer
+    from adapters.server.group import Group
+    from adapters.server.office import Duties
     from api.parts import Submit
     from domain.house.genesis import FirstAsset
     from domain.ids import LogId
-    from domain.log.merkle import Head
-    from projections.row import Projection
     from worker_runtime.config import Config
     from worker_runtime.ports import Signer, Workshop
 
@@ -36,7 +32,9 @@ DATABASE = "GRIDLEDGER_DATABASE_URL"
 ENGINE, CLASSES = "mitsuba", ("mitsuba-3.9.1/cpu",)
 BENCH_WU_MILLI, BENCH_TILES, WU_MILLI_PER_MSAMPLE = 1_500, 4, 760
 """The bench, and what a million samples cost, in thousandths of a second of the reference device: one core of a 2-core AVX-512 machine."""
-START_S_MAX, STOP_S_MAX, LAND_S_MAX = 30.0, 1.0, 10.0
+START_S_MAX, LAND_S_MAX = 30.0, 10.0
+SEATS = 4
+"""Servers of one directory, on a database that is not its own."""
 
 
 class Unstartable(Exception):
@@ -108,8 +106,9 @@ async def begin(home: "Home", url: str, policy: str, contracts: "tuple[FirstAsse
     return id
 
 
-def serve(path: Path, host: str, port: int) -> None:
-    """The whole server in one process: sequencer, projections, API and daemons. Until SIGINT or SIGTERM."""
+def serve(path: Path, host: str, port: int, advertise: str = "") -> None:
+    """The whole server in one process: sequencer, projections, API and daemons. Until SIGINT or SIGTERM. Where the database is not the
+    directory's own, a second server of the directory stands by, and hands on to the first what only the leader may decide."""
     from adapters import logs
     from adapters.files.home import Home
 
@@ -117,168 +116,134 @@ def serve(path: Path, host: str, port: int) -> None:
     home = Home.open(path)
     if not home.settings().log:
         raise Unstartable(f"{path} holds no ledger yet: gridledger init {path}")
-    with home.alone(), database(home) as url:
-        asyncio.run(_serve(home, url, host, port))
+    shared = bool(os.environ.get(DATABASE) or home.settings().database_url)
+    with home.seat(SEATS if shared else 1) as file, database(home) as url:
+        asyncio.run(_serve(home, url, socket.create_server((host, port)), advertise, home.path / file))
 
 
-async def _serve(home: "Home", url: str, host: str, port: int) -> None:
-    group, loop = Group(), asyncio.get_running_loop()
+async def _serve(home: "Home", url: str, listener: socket.socket, advertise: str, file: Path) -> None:
+    from adapters.server import http
+    from adapters.server.group import Group
+
+    group, loop, closing = Group(), asyncio.get_running_loop(), asyncio.Event()
     for each in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(each, group.stopping.set)
-    with socket.create_server((host, port)) as listener:
-        async with network(home, url, group) as app:
-            file = home.path / "server.url"
-            file.write_text(f"http://{host}:{listener.getsockname()[1]}\n")
+    host, port = listener.getsockname()[:2]
+    me = Process(secrets.token_hex(8), f"{socket.gethostname()}:{file.resolve()}", advertise or f"http://{host}:{port}")
+    with listener:
+        async with network(home, url, group, me) as (app, hand_over):
+            file.write_text(f"http://{host}:{port}\n")
             try:
-                await http(app, listener, group.stopping)
+                serving = asyncio.create_task(http.serve(app, listener, closing))
+                await asyncio.wait([serving, asyncio.create_task(group.stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
+                await hand_over()  # while requests are still taken, and handed on to whoever leads then
+                closing.set()
+                await serving
             finally:
                 file.unlink(missing_ok=True)
     for failure in group.failures:
         raise failure
 
 
-async def http(app: "FastAPI", listener: socket.socket, stopping: asyncio.Event) -> None:
-    """Serves until told to stop; then what is under way has a moment to end."""
-    import uvicorn
+class Process(NamedTuple):
+    """One server."""
 
-    class Server(uvicorn.Server):
-        @contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            """Signals are ours: they stop more than the API, in an order."""
-            yield
-
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=int(STOP_S_MAX),
-        lifespan="off",
-        h11_max_incomplete_event_size=65_536,
-    )
-    server = Server(config)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    await asyncio.wait([serving, asyncio.create_task(stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
-    server.should_exit = True
-    await serving
-
-
-class Group:
-    """Work that runs beside. When one of it fails, everything is told to stop."""
-
-    def __init__(self) -> None:
-        self.stopping = asyncio.Event()
-        self.tasks: dict[str, asyncio.Task[Any]] = {}
-        self.failures: list[BaseException] = []
-
-    def start(self, name: str, work: Coroutine[Any, Any, Any]) -> None:
-        task = self.tasks[name] = asyncio.create_task(work, name=name)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        if not task.cancelled() and (failure := task.exception()):
-            structlog.get_logger().error("failed", part=task.get_name(), exc_info=failure)
-            self.failures.append(failure)
-            self.stopping.set()
-
-    async def stop(self, *names: str) -> None:
-        for name in names or tuple(self.tasks):
-            self.tasks[name].cancel()
-        await asyncio.gather(*(self.tasks[name] for name in names or tuple(self.tasks)), return_exceptions=True)
+    name: str
+    """Of this process and no other."""
+    place: str
+    """Of one process at a time."""
+    address: str
+    """Where the other servers reach it."""
 
 
 @asynccontextmanager
-async def network(home: "Home", url: str, group: Group) -> AsyncIterator["FastAPI"]:
-    """Everything that runs beside the API, and the API's application. At the end daemons stop first, then the sequencer lands its block."""
+async def network(home: "Home", url: str, group: "Group", me: Process) -> AsyncIterator[tuple["FastAPI", Callable[[], Awaitable[None]]]]:
+    """Everything that runs beside the API, the API's application, and what ends this process's lead: daemons stop first, then the sequencer
+    lands its block and gives the lease back."""
     from adapters import migrate, objects, signer
+    from adapters.log.election import Election
     from adapters.log.follower import Follower
     from adapters.log.postgres import PostgresLog
+    from adapters.log.snapshots import Snapshots
+    from adapters.remote import Leader
     from adapters.sequencer import Sequencer
+    from adapters.server import office
+    from adapters.server.recorder import Recorder
     from adapters.succession import wall_us
+    from adapters.views.postgres import PostgresViews
     from api.app import create_app
     from api.parts import Parts
     from domain.ids import LogId
-    from domain.log.ledger import Ledger
-    from domain.log.merkle import Head
+    from domain.log.merkle import Head, Mark
     from projections import catalog, plugins
     from worker_runtime.daemons import gate, loop, presence
     from worker_runtime.gpu import bench, scene
 
     await asyncio.to_thread(migrate.apply, url)
     start = Head(LogId(home.settings().log))
+    projections = (*catalog.ALL, *plugins.load(catalog.ALL))
     async with AsyncExitStack() as stack:
         log = await stack.enter_async_context(PostgresLog(url))
-        await check_home(log, start)
-        follower, store = Follower(log, Ledger(start)), objects.local(home.objects)
-        sequencer = Sequencer(log, lambda: Ledger(start), secrets.token_hex(8), reference_us=log.clock_us)
-        projections = (*catalog.ALL, *plugins.load(catalog.ALL))
+        views = await stack.enter_async_context(PostgresViews(url, *projections))
+        snapshots, store = Snapshots(home.snapshots, start.log), objects.local(home.objects)
+        election = await stack.enter_async_context(Election(url, me.name, me.place, me.address))
+        leader = Leader(election.leader)
+        stack.push_async_callback(leader.aclose)
+
+        async def known() -> list[Mark]:
+            return [*snapshots.marks(), *await views.marks(start)]
+
+        sequencer = Sequencer(log, snapshots.newest, me.name, reference_us=log.clock_us, home=log.home, lease=election, known=known)
+        follower = Follower(log, await sequencer.begin())
         stack.push_async_callback(group.stop)
-        views = await start_views(url, log, start, projections, group, stack)
         group.start("follower", follower.run())
         group.start("sequencer", sequencer.run())
-        stack.push_async_callback(land, sequencer)
         await follower.reached(1, START_S_MAX)
         watcher = presence.Presence(loop.Desk("presence", follower, sequencer.submit))
         proofs = gate.Gate(loop.Desk("gate", follower, sequencer.submit), store, bench.spec)
-        group.start("presence", watcher.run())
-        await start_chain_daemons(home, follower, sequencer.submit, group, stack)
-        stack.push_async_callback(group.stop, *(name for name in ("presence", "watch", "payer", "anchorer") if name in group.tasks))
-        yield create_app(
-            Parts(
-                submit=sequencer.submit,
-                reader=follower,
-                views=views,
-                projections=projections,
-                objects=store,
-                log=log,
-                check_scene=scene.fault,
-                recover=signer.recover_typed,
-                gate=proofs,
-                seen=watcher.seen,
-                now_us=wall_us,
-                gauges=lambda: {"commands_waiting": float(sequencer.waiting)},
-                ready=lambda: sequencer.leading,
-            )
+        duties: office.Duties = {
+            "projections": lambda: office.project(projections, log, views, start),
+            "recorder": lambda: Recorder(follower, snapshots, home.path).run(),
+            "presence": watcher.run,
+            **await chain_daemons(home, follower, sequencer.submit, stack),
+        }
+        group.start("office", office.hold(sequencer, group, duties))
+
+        async def hand_over() -> None:
+            await group.stop("office", *(name for name in duties if name != "projections"))
+            with suppress(TimeoutError):  # while nobody can reach the log, there is nothing to wait for
+                await asyncio.wait_for(sequencer.stop(), LAND_S_MAX)
+
+        stack.push_async_callback(hand_over)
+        yield (
+            create_app(
+                Parts(
+                    submit=sequencer.submit,
+                    reader=follower,
+                    views=views,
+                    projections=projections,
+                    objects=store,
+                    log=log,
+                    check_scene=scene.fault,
+                    recover=signer.recover_typed,
+                    gate=proofs,
+                    seen=watcher.seen,
+                    now_us=wall_us,
+                    gauges=lambda: {"commands_waiting": float(sequencer.waiting), "leads": float(sequencer.elected.is_set())},
+                    ready=lambda: sequencer.leading or election.elsewhere is not None,
+                    leads=sequencer.elected.is_set,
+                    leader=leader,
+                )
+            ),
+            hand_over,
         )
 
 
-async def land(sequencer: "Sequencer") -> None:
-    """The last block goes into the log; while nobody can reach that, there is nothing to wait for."""
-    with suppress(TimeoutError):
-        await asyncio.wait_for(sequencer.stop(), LAND_S_MAX)
-
-
-async def start_views(
-    url: str, log: "PostgresLog", start: "Head", projections: "Sequence[Projection]", group: Group, stack: AsyncExitStack
-) -> Any:
-    """The projections in PostgreSQL, each moved by the one loop; they read the log once, together."""
-    from adapters.views.postgres import PostgresViews
-    from projections import runner
-
-    views = await stack.enter_async_context(PostgresViews(url, *projections))
-    group.start("projections", runner.run(projections, log, views, start))
-    return views
-
-
-async def check_home(log: "PostgresLog", start: "Head") -> None:
-    """The log says where it lives; whoever finds it elsewhere holds a copy, and must not lead. Raises `Unstartable`."""
-    from domain.house.ledger import Bound
-    from domain.log import wire
-    from domain.log.block import accept
-
-    async for record in log.read():
-        block = accept(start, record)
-        (bound,) = [each.event for each in wire.events(block) if isinstance(each.event, Bound)]
-        if bound.home != (here := await log.home()):
-            raise Unstartable(f"this ledger lives in {bound.home}, and this is {here}: a copy may be read, but not led")
-        return
-    raise Unstartable("the database holds no ledger: gridledger init")
-
-
-async def start_chain_daemons(home: "Home", follower: "Follower", submit: "Submit", group: Group, stack: AsyncExitStack) -> None:
+async def chain_daemons(home: "Home", follower: "Follower", submit: "Submit", stack: AsyncExitStack) -> "Duties":
     """Watch, payer and anchorer, if there is a chain."""
     settings = home.settings()
     if not settings.rpc_url:
-        return
+        return {}
     from adapters import signer
     from adapters.chain import EvmChain
     from domain.accounts import USDC
@@ -290,9 +255,11 @@ async def start_chain_daemons(home: "Home", follower: "Follower", submit: "Submi
     def desk(role: str) -> loop.Desk:
         return loop.Desk(role, follower, submit)
 
-    group.start("watch", watch.Watch(desk("watch"), node, USDC).run())
-    group.start("payer", payer.Payer(desk("payer"), node, home.signer("payer"), signer.decode_batch, USDC).run())
-    group.start("anchorer", anchorer.Anchorer(desk("anchorer"), node, home.signer("anchorer"), USDC).run())
+    return {
+        "watch": lambda: watch.Watch(desk("watch"), node, USDC).run(),
+        "payer": lambda: payer.Payer(desk("payer"), node, home.signer("payer"), signer.decode_batch, USDC).run(),
+        "anchorer": lambda: anchorer.Anchorer(desk("anchorer"), node, home.signer("anchorer"), USDC).run(),
+    }
 
 
 # Agents.
@@ -360,6 +327,27 @@ def run_checker(file: Path) -> str:
 
 
 # Operators.
+
+
+def snapshot(path: Path, size: int | None) -> dict[str, Any]:
+    """Fold the log in this short-lived process and keep the state, for servers to start from."""
+    import msgspec
+
+    from adapters.files.home import Home
+    from adapters.log.postgres import PostgresLog
+    from adapters.log.snapshots import Snapshots
+    from domain.ids import LogId
+
+    home = Home.open(path)
+
+    async def make(url: str) -> dict[str, Any]:
+        async with PostgresLog(url) as log:
+            return msgspec.structs.asdict(await Snapshots(home.snapshots, LogId(home.settings().log)).make(log, size))
+
+    with suppress(OSError):
+        os.nice(10)
+    with database(home) as url:
+        return asyncio.run(make(url))
 
 
 def rebuild(path: Path, name: str) -> dict[str, Any]:

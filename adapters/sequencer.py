@@ -43,13 +43,15 @@ class Sequencer:
         *,
         clock: Clock | None = None,
         reference_us: Callable[[], Awaitable[int]] | None = None,
+        home: Callable[[], Awaitable[str]] | None = None,
         lease: Lease | None = None,
         known: Known = nothing_known,
     ) -> None:
         """`start` makes a ledger of this log, empty or from a snapshot; `name` is of this process and no other; `reference_us` is another
-        clock, e.g. the database's, which ours must agree with; `known` are heads of the log that others have seen."""
+        clock, e.g. the database's, which ours must agree with; `home` says where the log lives; `known` are heads of the log that others
+        have seen."""
         self._log, self._clock = log, clock or Clock()
-        self._succession = Succession(log, start, name, self._clock, reference_us, lease, known)
+        self._succession = Succession(log, start, name, self._clock, reference_us, home, lease, known)
         self._queue: deque[tuple[Ask, Answer]] = deque()
         self._queue_bytes = 0
         self._wake = asyncio.Event()
@@ -103,6 +105,10 @@ class Sequencer:
             self._ended.set()
             self._step_down()
             await self._succession.lease.release()
+
+    async def begin(self) -> Ledger:
+        """A ledger as this process would begin with: from a snapshot, if there is one. Raises `Behind`."""
+        return await self._succession.begin()
 
     async def stop(self) -> None:
         """Take no more commands, decide those that wait, land the last block."""

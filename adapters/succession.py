@@ -31,6 +31,10 @@ class Deposed(Exception):
     """Another leader was elected after us."""
 
 
+class Copied(Exception):
+    """This log is a copy of one that lives elsewhere: it may be read, and not led."""
+
+
 class Behind(Exception):
     """The log ends before a position that was in it: it lost its end, or was restored from a backup. Leading from here would fork it."""
 
@@ -111,12 +115,13 @@ class Succession:
         name: str,
         clock: Clock,
         reference_us: Callable[[], Awaitable[int]] | None,
+        home: Callable[[], Awaitable[str]] | None,
         lease: Lease | None,
         known: Known,
     ) -> None:
         """As for the sequencer (adapters/sequencer.py)."""
         self._log, self._start, self._name = log, start, name
-        self._clock, self._reference_us = clock, reference_us
+        self._clock, self._reference_us, self._home = clock, reference_us, home
         self.rivals, self.lease, self._known = lease is not None, lease or Alone(), known
         self.deposed = False
         """Somebody else has the lease."""
@@ -218,8 +223,10 @@ class Succession:
             return
 
     async def _see_whole(self, ledger: Ledger) -> None:
-        """A log that ends before what others have seen of it is not led."""
+        """A log that ends before what others have seen of it is not led, nor one that is a copy."""
         head = ledger.head
+        if self._home and head.size and ledger.world.home != (here := await self._home()):
+            raise Copied(f"the ledger lives in {ledger.world.home}, and this is {here}")
         for mark in await self._known():
             if mark.size > head.size or (mark.size == head.size and mark.root != head.root):
                 raise Behind(f"the log ends at size {head.size} root {head.root}, and somebody has read size {mark.size} root {mark.root}")

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match
 
-from api import agents, checks, commands, live, metrics, ops, problems
+from api import agents, checks, commands, forward, live, metrics, ops, problems
 from api.auth import keys
 from api.document import build
 from api.objects import downloads, uploads
@@ -46,6 +46,8 @@ def create_app(parts: Parts) -> FastAPI:
     )
     routes = [route for router in routers for route in router.routes]
     app.router.routes.extend(routes)  # `include_router` would search each router anew for each request: a fifth of the speed
+    if parts.leader:
+        app.add_middleware(forward.Forwarded, leader=parts.leader, leads=parts.leads, reach=reach)
     app.add_middleware(metrics.Metered, requests=requests)
     app.add_exception_handler(HTTPException, no_route(routes))
     for reason, answer in ANSWERS:

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 from api import bodies, checks
 from api.auth import keys, signatures
 from api.auth.keys import Authenticate, Caller
+from api.forward import POSITION
 from api.parts import Parts
 from api.problems import Invalid, KeyMissing
 from api.reach import Reach
@@ -102,9 +103,10 @@ class Commands:
             except Refused as refusal:
                 logger.info("refused", command=name(route.kind), account=caller.account, code=refusal.code)
                 raise
-            self._reach.tell(receipt.position + max(receipt.count - 1, 0))
+            self._reach.tell(receipt.last)
             logger.info("done", command=name(route.kind), account=caller.account, position=receipt.position, events=receipt.count)
-            return Response(answer(receipt), 201 if receipt.lines else 200, media_type="application/json")
+            headers = {POSITION: str(receipt.last)}
+            return Response(answer(receipt), 201 if receipt.lines else 200, headers, "application/json")
 
         return post
 

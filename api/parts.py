@@ -1,6 +1,7 @@
 """What the application is made of: all that it touches beside the domain, given to it by whoever composes the process."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from domain.event import Event, Recorded
@@ -56,6 +57,18 @@ class Reader(Protocol):
         ...
 
 
+Said = tuple[int, list[tuple[str, str]], AsyncIterator[bytes]]
+"""Status, headers, body."""
+
+
+class Leader(Protocol):
+    """The server that leads (adapters/remote.py)."""
+
+    def ask(self, method: str, target: str, headers: Mapping[str, str], body: AsyncIterator[bytes]) -> AbstractAsyncContextManager[Said]:
+        """Raises `Busy` if it did not get the request, `OutcomeUnknown` if it may have."""
+        ...
+
+
 class Limits(Value):
     object_bytes_max: int = ASSET_BYTES_MAX
     account_bytes_max: int = 8 << 30
@@ -90,4 +103,8 @@ class Parts(Value):
     """More numbers for `/metrics`: name -> value, e.g. how many commands wait."""
     ready: Callable[[], bool] = lambda: True
     """Whether commands would be decided now."""
+    leads: Callable[[], bool] = lambda: True
+    """Whether this process decides them."""
+    leader: Leader | None = None
+    """Who does if it is another one; None: there is no other."""
     limits: Limits = Limits()

@@ -1,7 +1,7 @@
 """The command line: options in, one thing done, lines or one JSON object out.
 
 Exit status: 0 done; 1 it did not end well (findings, a failed job, an unhealthy machine); 2 evidence is missing (verify); 3 bad input or
-no answer; 130 interrupted. An error is one line on stderr.
+no answer; 4 a server stopped, because nobody may go on like this; 130 interrupted. An error is one line on stderr.
 """
 
 import json
@@ -16,6 +16,7 @@ import typer
 from domain.log.answers import Problem, Unanswered
 
 BAD_INPUT = 3
+STOPPED = 4
 INTERRUPTED = 130
 HELP = "The ledger of a compute network: jobs, bids, proofs and payouts as immutable events."
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -36,7 +37,9 @@ class Root(Protocol):
 
     async def begin(self, home: Any, url: str, policy: str, contracts: Any) -> Any: ...
 
-    def serve(self, path: Path, host: str, port: int) -> None: ...
+    def serve(self, path: Path, host: str, port: int, advertise: str = "") -> None: ...
+
+    def snapshot(self, path: Path, size: int | None) -> dict[str, Any]: ...
 
     def rebuild(self, path: Path, name: str) -> dict[str, Any]: ...
 
@@ -74,6 +77,8 @@ def create(root: Root) -> Callable[[], None]:
 
             if isinstance(fault, Invalid):
                 fail("; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in fault.errors(include_url=False)))
+            if remedy := remedies().get(type(fault)):
+                fail(f"{str(fault) or type(fault).__name__}. {remedy} (docs/reliability.md, When a server stops)", STOPPED)
             if not isinstance(fault, (DatabaseError, *reasons())):
                 raise
             fail(str(fault) or type(fault).__name__)
@@ -83,7 +88,7 @@ def create(root: Root) -> Callable[[], None]:
 
 def reasons() -> list[type[Exception]]:
     """What ends a command with one line: somebody gave us what cannot be used. Imported only then, so that no command waits for it."""
-    from adapters import migrate, postgres_server, succession
+    from adapters import migrate, postgres_server
     from adapters.evm import anvil
     from adapters.files import home
     from adapters.views import rebuild
@@ -94,7 +99,26 @@ def reasons() -> list[type[Exception]]:
 
     ours = [home.NotAHome, migrate.Unmigratable, postgres_server.Unavailable, anvil.Unavailable, rebuild.Busy, rebuild.Differs]
     ours += [bundle.BadBundle, explain.Unknown, export.ExportFailed, submission.NotAScene, config.Unusable, loop.Failed]
-    return [*ours, plugins.BadPlugin, views.Behind, succession.Deposed, succession.ClockOff]
+    return [*ours, plugins.BadPlugin, views.Behind]
+
+
+def remedies() -> dict[type[Exception], str]:
+    """What stops a server for good, and what to do about it."""
+    from adapters import succession
+    from adapters.server import recorder
+    from domain.log.block import Broken, Diverged
+    from domain.log.ledger import NotOpened
+
+    return {
+        Broken: "A record counts and is damaged, or newer than this program: restore the log from a copy, or upgrade.",
+        Diverged: "The log lost or changed history: restore it from a copy that has this head.",
+        NotOpened: "The log has no first block: gridledger init.",
+        succession.Behind: "The log lost its end, or is an old backup: restore it from a copy that reaches that position.",
+        succession.Copied: "Serve the ledger where it lives.",
+        succession.ClockOff: "Set the clock and start again.",
+        succession.Deposed: "Another process leads this log without the lease: stop it.",
+        recorder.Differs: "Stop all servers, keep the folder of snapshots, and compare: two folds of one log may not differ.",
+    }
 
 
 def fail(message: str, status: int = BAD_INPUT) -> None:

@@ -42,9 +42,22 @@ def add_server(app: typer.Typer, root: Root) -> None:
         directory: Path,
         host: Annotated[str, typer.Option()] = "127.0.0.1",
         port: Annotated[int, typer.Option(min=0, max=65_535, help="0: any free one")] = 8080,
+        advertise: Annotated[str, typer.Option(help="where other servers of this ledger reach this one; empty: as it listens")] = "",
     ) -> None:
-        """Run a ledger's server until Ctrl-C: sequencer, projections, API and daemons."""
-        root.serve(directory, host, port)
+        """Run a ledger's server until Ctrl-C: sequencer, projections, API and daemons. On a database that is not the directory's own,
+        start it twice: one leads, the other stands by and hands on to it."""
+        root.serve(directory, host, port, advertise)
+
+    @app.command()
+    def snapshot(
+        directory: Path,
+        size: Annotated[int | None, typer.Option(min=1, help="where a block of the log ends; the log's end if left out")] = None,
+        as_json: Json = False,
+    ) -> None:
+        """Fold the log anew and keep the state, so that servers start from there. Servers do it by themselves, too; do it before a new
+        version is started."""
+        facts = root.snapshot(directory, size)
+        say(facts, as_json=as_json, text=f"a snapshot stands at position {facts['size']}, root {facts['root']}")
 
 
 def add_demo(app: typer.Typer, root: Root) -> None:

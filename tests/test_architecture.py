@@ -38,6 +38,7 @@ ALSO = {
     "worker_runtime.gpu.probe": {"pynvml"},
     "worker_runtime.checker": {"numpy"},
     "api.app": {"starlette"},
+    "api.forward": {"starlette"},
     "api.live": {"starlette"},
     "api.metrics": {"prometheus_client"},
     "api.auth": {"coincurve", "eth_account"},
@@ -50,6 +51,7 @@ CLIENTS = (
     {"vyper"},
     {"obstore"},
     {"httpx2"},
+    {"uvicorn"},
     {"structlog"},
     {"prometheus_client"},
 )

@@ -1,6 +1,7 @@
 """The directory of a ledger's server: its settings (`gridledger.toml`), its keys (mode 0600), its objects.
 
 gridledger.toml   where the database and the chain are, and which log this is
+snapshots/        states of the ledger, to start from
 keys/             one signing key and one API secret for each of the first accounts
 objects/          the content-addressed store
 """
@@ -77,6 +78,10 @@ class Home:
         return self.path / "objects"
 
     @property
+    def snapshots(self) -> Path:
+        return self.path / "snapshots"
+
+    @property
     def postgres(self) -> Path:
         return self.path / "postgres"
 
@@ -92,14 +97,19 @@ class Home:
             file.unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """For the one server of this directory. Raises `NotAHome` if another one runs."""
-        with (self.path / "server.lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as taken:
-                raise NotAHome(f"a server of {self.path} runs already") from taken
-            yield
+    def seat(self, seats: int) -> Iterator[str]:
+        """A seat for a server of this directory, which has so many: the name of the file that tells the server's address. Whoever sat
+        there before is gone. Raises `NotAHome` if all are taken."""
+        for number in range(1, seats + 1):
+            name = "server" if number == 1 else f"server-{number}"
+            with (self.path / f"{name}.lock").open("w") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    continue
+                yield f"{name}.url"
+                return
+        raise NotAHome(f"a server of {self.path} runs already" if seats == 1 else f"{seats} servers of {self.path} run already")
 
     def database(self) -> str:
         """The libpq URI of PostgreSQL that runs for this directory now; empty if none does."""

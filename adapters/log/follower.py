@@ -19,7 +19,7 @@ from typing import get_args, get_type_hints
 from adapters.log.history import History
 from domain import ids
 from domain.event import Event, Recorded
-from domain.log import wire
+from domain.log import snapshot, wire
 from domain.log.block import Void
 from domain.log.ledger import Ledger
 from domain.log.log import Log
@@ -77,6 +77,10 @@ class Follower:
     def at_us(self) -> int:
         """Ledger time of the last block."""
         return self._ledger.at_us
+
+    def freeze(self, fold: str) -> bytes:
+        """A snapshot of where this process stands; `fold` names the version of the code."""
+        return snapshot.freeze(self._ledger, fold)
 
     async def run(self) -> None:
         """Follow the log. Raises `Broken` or `Diverged` if nobody may go on."""

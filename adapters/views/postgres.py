@@ -14,7 +14,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from adapters.views import statements
 from adapters.views.positions import Positions
 from adapters.views.statements import Generation
-from domain.log.merkle import Head
+from domain.log.merkle import Head, Mark
 from projections.row import Cursor, Plain, Projection, Row, Sweep, shape
 from projections.views import Behind, Move, Page, Read, Swapped, Unavailable
 
@@ -24,6 +24,7 @@ T = TypeVar("T", bound=Row)
 LIVE = b"SELECT generation, tables FROM projection WHERE name = %s AND version = %s AND live"
 BEGIN = b"INSERT INTO projection (name, version, tables, live) VALUES (%s, %s, %s, %s) RETURNING generation"
 HEAD = b"SELECT head FROM projection WHERE generation = %s"
+HEADS = b"SELECT head FROM projection WHERE head IS NOT NULL"
 MOVE = b"UPDATE projection SET size = %s, head = %s WHERE generation = %s AND size = %s AND live = %s"
 STILL = b"SELECT 1 FROM projection WHERE generation = %s AND live = %s"
 TAKE_TURNS = b"SELECT pg_advisory_xact_lock(%s)"
@@ -93,6 +94,13 @@ class PostgresViews:
         if row is None:
             raise NotPrepared(f"{projection.name} version {projection.version}")
         return Generation(row[0], projection.name, live=True)
+
+    async def marks(self, start: Head) -> list[Mark]:
+        """Where in the log that begins with `start` the views stand, those of earlier versions too. Raises `Unavailable`."""
+        async with self.session() as db:
+            rows = await (await db.execute(HEADS)).fetchall()
+        heads = [msgspec.msgpack.decode(row[0], type=Head) for row in rows]
+        return [head.mark for head in heads if head.log == start.log]
 
     async def head(self, projection: Projection) -> Head | None:
         generation = self._written[projection.name] = await self.generation(projection)

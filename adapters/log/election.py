@@ -1,0 +1,149 @@
+"""Whose turn it is to lead, by a row in PostgreSQL (migrations/0003_lease.sql): the lease of adapters/succession.py, and where its holder
+is reached.
+
+Time is the database's, so that nobody's clock counts; how long one's own lease lasts is counted from before it was asked for. While the
+database is away nobody can take the lease from its holder, who goes on as long as the log takes his blocks.
+"""
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from psycopg import AsyncConnection, Error
+
+from adapters.succession import RETRY_S
+from domain.value import Value
+
+LEASE_S, RENEW_S, POLL_S = 6.0, 2.0, 0.5
+ANSWER_S_MAX = 2.0
+TAKE = b"""
+    WITH taken AS (
+        INSERT INTO lease (name, place, address, until) VALUES (%s, %s, %s, clock_timestamp() + make_interval(secs => %s))
+        ON CONFLICT (one) DO UPDATE SET name = excluded.name, place = excluded.place, address = excluded.address, until = excluded.until
+        WHERE lease.name = excluded.name OR lease.place = excluded.place OR lease.until < clock_timestamp()
+        RETURNING name, address
+    )
+    SELECT name, address FROM taken UNION ALL SELECT name, address FROM lease WHERE NOT EXISTS (SELECT 1 FROM taken)"""
+GIVE = b"DELETE FROM lease WHERE name = %s"
+WHO = b"SELECT name, address FROM lease WHERE until >= clock_timestamp()"
+LISTEN = b"LISTEN lease"
+
+Session = AsyncConnection[tuple[str, str]]
+logger = logging.getLogger(__name__)
+
+
+class Holder(Value):
+    """Who leads, as far as this process has heard."""
+
+    name: str
+    address: str
+
+
+class Election:
+    """One process's candidacy. To be entered: then it stands in line, or renews what it has, until the end."""
+
+    def __init__(self, uri: str, name: str, place: str, address: str) -> None:
+        """`name` is of this process and no other; `place` is of one process at a time, so that whoever had it before is gone; `address` is
+        where others reach its API."""
+        self._uri, self._place, self.me = uri, place, Holder(name, address)
+        self.holder: Holder | None = None
+        """None: nobody, or not known."""
+        self._until_s = 0.0
+        """Of our lease, by this machine's steady clock."""
+        self._wanted = False
+        self._changed, self._turn = asyncio.Condition(), asyncio.Lock()
+        self._standing: asyncio.Task[None] | None = None
+        self._session: Session | None = None
+
+    async def __aenter__(self) -> Self:
+        self._standing = asyncio.create_task(self._stand())
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None) -> None:
+        if self._standing:
+            self._standing.cancel()
+            await asyncio.gather(self._standing, return_exceptions=True)
+        await self._drop()
+
+    @property
+    def held(self) -> bool:
+        return self.holder == self.me and time.monotonic() < self._until_s
+
+    @property
+    def elsewhere(self) -> Holder | None:
+        """Who leads, if it is somebody else."""
+        return self.holder if self.holder != self.me else None
+
+    async def leader(self, timeout_s: float) -> str:
+        """Where another process leads, as soon as that is known; empty if it is not by then."""
+        try:
+            async with asyncio.timeout(timeout_s), self._changed:
+                await self._changed.wait_for(lambda: self.elsewhere is not None)
+        except TimeoutError:
+            return ""
+        return self.elsewhere.address if self.elsewhere else ""
+
+    async def acquire(self) -> None:
+        self._wanted = True
+        with suppress(Error, OSError, TimeoutError):  # else who stands in line asks soon
+            async with await self._connect() as session:
+                await self._ask(session)
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.held)
+
+    async def lost(self) -> None:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.elsewhere is not None)
+
+    async def release(self) -> None:
+        self._wanted, self._until_s = False, 0.0
+        try:
+            async with asyncio.timeout(ANSWER_S_MAX), self._turn:
+                if self.holder == self.me:
+                    self.holder = None
+                    async with await self._connect() as session:
+                        await session.execute(GIVE, (self.me.name,))
+        except (Error, OSError, TimeoutError) as silence:
+            logger.warning("the lease could not be given back, and ends by itself: %s", type(silence).__name__)
+
+    async def _stand(self) -> None:
+        while True:
+            pause_s = RENEW_S if self.holder == self.me else POLL_S
+            try:
+                await self._step(pause_s)
+            except (Error, OSError, TimeoutError) as silence:
+                logger.warning("the lease cannot be read: %s", type(silence).__name__)
+                await self._drop()
+                await asyncio.sleep(RETRY_S * 10)
+
+    async def _step(self, pause_s: float) -> None:
+        """Ask once, and wait: for the time to ask again, or for somebody who gives the lease back."""
+        if self._session is None:
+            self._session = await self._connect()
+            await self._session.execute(LISTEN)
+        await self._ask(self._session)
+        async for _ in self._session.notifies(timeout=pause_s, stop_after=1):
+            pass
+
+    async def _ask(self, session: Session) -> None:
+        """Take or renew the lease if we want it; and note who has it."""
+        async with asyncio.timeout(ANSWER_S_MAX), self._turn:
+            asked_s = time.monotonic()
+            query, values = (TAKE, (self.me.name, self._place, self.me.address, LEASE_S)) if self._wanted else (WHO, None)
+            row = await (await session.execute(query, values)).fetchone()
+            self.holder = Holder(*row) if row else None
+            if self.holder == self.me:
+                self._until_s = asked_s + LEASE_S
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def _connect(self) -> Session:
+        return await AsyncConnection.connect(self._uri, autocommit=True, connect_timeout=2, application_name="gridledger lease")
+
+    async def _drop(self) -> None:
+        if session := self._session:
+            self._session = None
+            await session.close()

@@ -1,0 +1,40 @@
+"""What only the leader's process does, while it is that one: projections and daemons."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
+
+from adapters.sequencer import Sequencer
+from adapters.server.group import Group
+from domain.log.log import Log
+from domain.log.merkle import Head
+from projections import runner
+from projections.row import Projection
+from projections.views import Behind, Store
+
+RETRY_S = 1.0
+Duties = Mapping[str, Callable[[], Coroutine[Any, Any, Any]]]
+"""By name: makes the task, anew for each time in office."""
+logger = logging.getLogger(__name__)
+
+
+async def hold(sequencer: Sequencer, group: Group, duties: Duties) -> None:
+    """Until cancelled."""
+    while True:
+        await sequencer.elected.wait()
+        for name, duty in duties.items():
+            group.start(name, duty())
+        await sequencer.idle.wait()
+        await group.stop(*duties)
+
+
+async def project(projections: Sequence[Projection], log: Log, views: Store, start: Head) -> None:
+    """All projections, moved by the one loop; they read the log once, together. Who led before may still be at it for a moment: whoever
+    of the two comes late to a batch begins again where the views stand."""
+    while True:
+        try:
+            await runner.run(projections, log, views, start)
+        except Behind as other:
+            logger.warning("somebody else writes the views, trying again: %s", other)
+            await asyncio.sleep(RETRY_S)
