@@ -199,7 +199,7 @@ class Unmine(body.Body):
         origin.require(world, "watch")
         batch = world.batches.get(self.batch) or origin.missing(self.batch)
         if batch.status == "mined":
-            paid, failed = items(world, self.paid), items(world, self.failed)
+            paid, failed = as_mined(world, batch, (self.paid, self.failed), Unmined.verb())
             yield Unmined(batch.id, batch.asset, batch.tx_hash, batch.block, paid, failed)
 
 
@@ -219,8 +219,19 @@ class Finalise(body.Body):
             return
         if (batch.status, batch.block, batch.tx_hash) != ("mined", self.block, self.tx_hash):
             raise NotAllowed(what=batch.id, status=batch.status, happens=Finalised.verb())
-        paid, failed = items(world, self.paid), items(world, self.failed)
+        paid, failed = as_mined(world, batch, (self.paid, self.failed), Finalised.verb())
         yield Finalised(batch.id, batch.asset, batch.tx_hash, batch.block, paid, failed, self.gas)
+
+
+def as_mined(
+    world: World, batch: Batch, told: tuple[tuple[PayoutId, ...], tuple[PayoutId, ...]], verb: str
+) -> tuple[tuple[Item, ...], ...]:
+    """What was paid and what failed when the batch was mined. Raises `NotAllowed` if another result is told, e.g. that of a block which
+    a second watch has seen replaced: what is posted once would be taken back twice."""
+    gone = {id for id in batch.payouts if not world.credit(accounts.inflight(batch.asset, id))}
+    if sorted(told[0]) != sorted(gone) or sorted((*told[0], *told[1])) != sorted(batch.payouts):
+        raise NotAllowed(what=batch.id, status="mined with another result", happens=verb)
+    return items(world, told[0]), items(world, told[1])
 
 
 def items(world: World, ids: tuple[PayoutId, ...]) -> tuple[Item, ...]:

@@ -158,7 +158,7 @@ async def test_a_deposit_of_a_block_is_not_lost_when_another_of_that_block_becom
 
 
 async def test_what_was_read_while_the_chain_changed_is_not_believed() -> None:
-    rig = Rig()
+    rig = Rig("standard")
     tx = rig.chain.deposit(rig.net.person("creator"), AMOUNT)
     rig.chain.mine(3)
 

@@ -2,6 +2,7 @@
 
 from contextlib import aclosing
 
+from domain.event import Event
 from domain.ids import BatchId, PayoutId, position
 from domain.parts import Batch
 from domain.treasury import batch, chain
@@ -18,6 +19,16 @@ class Told(Value):
     paid: tuple[PayoutId, ...] = ()
     failed: tuple[PayoutId, ...] = ()
     """Of the block that it was last reported to be in; the same of `paid`."""
+    events: int = 0
+
+    def and_then(self, event: Event) -> "Told":
+        match event:
+            case batch.Signed(tx_hash=tx):
+                return Told((*self.txs, tx), self.paid, self.failed, self.events + 1)
+            case batch.Mined(paid=paid, failed=failed):
+                return Told(self.txs, tuple(item.payout for item in paid), tuple(item.payout for item in failed), self.events + 1)
+            case _:
+                return Told(self.txs, self.paid, self.failed, self.events + 1)
 
 
 class Found(Value):
@@ -30,39 +41,45 @@ class Found(Value):
     failed: tuple[PayoutId, ...]
 
 
-async def told(reader: Reader, id: BatchId) -> Told:
-    """Read from the batch's own stream: the world keeps the newest transaction only, and a bumped one may still be mined."""
-    story, left = Told(), reader.world.versions.get(id, 0)
-    if not left:
+class Stories:
+    """What the log says of each batch that is on its way, each event read once."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._known = dict[BatchId, tuple[int, Told]]()
+
+    async def of(self, id: BatchId) -> Told:
+        """From the batch's own stream: the world keeps the newest transaction only, and a bumped one may still be mined."""
+        versions = self._reader.world.versions
+        known = {each: it for each, it in self._known.items() if each in versions}
+        after, story = known.get(id, (position(id) - 1, Told()))
+        if (left := versions.get(id, 0) - story.events) > 0:
+            async with aclosing(self._reader.events(after, streams=(id,))) as events:
+                async for recorded, _ in events:
+                    after, story, left = recorded.pos, story.and_then(recorded.event), left - 1
+                    if not left:
+                        break
+            known[id] = after, story
+        self._known = known
         return story
-    async with aclosing(reader.events(position(id) - 1, streams=(id,))) as events:
-        async for recorded, _ in events:
-            match recorded.event:
-                case batch.Signed(tx_hash=tx):
-                    story = Told((*story.txs, tx), story.paid, story.failed)
-                case batch.Mined(paid=paid, failed=failed):
-                    story = Told(story.txs, tuple(item.payout for item in paid), tuple(item.payout for item in failed))
-                case _:
-                    pass
-            left -= 1
-            if not left:
-                break
-    return story
 
 
-async def found(node: chain.Chain, it: Batch, story: Told) -> Found | None:
-    """The one transaction of the batch that is in a block. None if none is, or if the chain changed while we looked."""
+async def found(node: chain.Chain, it: Batch, story: Told, head: int) -> Found | None:
+    """The one transaction of the batch that is in a block, None if none is. Raises `ChainSilent` where receipts, logs and blocks of a
+    chain with this head do not say the same, be it that it changed while we looked."""
     for tx in reversed(story.txs):
         if not (receipt := await node.receipt(tx)):
             continue
-        if not receipt.ok:
-            return Found(tx, receipt.block, receipt.gas_wei, (), tuple(it.payouts))
         logs = [log for log in await node.payouts(receipt.block, receipt.block) if log.tx == tx]
-        if any(log.block_hash != receipt.block_hash for log in logs) or {log.payout for log in logs} != set(it.payouts):
-            return None
+        block, told_of = await node.block(receipt.block), {log.payout for log in logs}
+        hashes = {receipt.block_hash, block.hash if block else "", *(log.block_hash for log in logs)}
+        if len(hashes) > 1 or told_of != (set(it.payouts) if receipt.ok else set()):
+            raise chain.ChainSilent(f"receipt, logs and block of {tx} do not agree about {it.id}")
         good = {log.payout for log in logs if log.ok}
         paid = tuple(payout for payout in it.payouts if payout in good)
         return Found(tx, receipt.block, receipt.gas_wei, paid, tuple(payout for payout in it.payouts if payout not in good))
+    if it.status == "mined" and it.block <= head and any(log.tx in story.txs for log in await node.payouts(it.block, it.block)):
+        raise chain.ChainSilent(f"block {it.block} has {it.id} by its logs, and not by its receipt")
     return None
 
 

@@ -17,6 +17,7 @@ from domain.treasury import batch, chain
 from domain.world import World
 from worker_runtime.daemons import batches, loop
 from worker_runtime.daemons.fees import BUMP_US, Terms, raised, usual
+from worker_runtime.daemons.ground import Ground
 
 EVERY_S = 0.2
 SUSPECT_US = 3_000_000
@@ -53,6 +54,7 @@ class Payer:
         """`decode` says what signed bytes pay, and at which fee."""
         self._desk, self._node, self._signer, self._decode, self._asset = desk, node, signer, decode, asset
         self._bump_us, self._now_us = bump_us, now_us
+        self._ground, self._stories = Ground(desk, node), batches.Stories(desk.reader)
         self._suspected: tuple[int, int] | None = None
 
     async def run(self) -> None:
@@ -62,44 +64,63 @@ class Payer:
         """Sends what is signed and not mined, or signs what is due. Raises `Halted`, and what the chain and the ledger raise."""
         if self._desk.world.frozen:
             raise loop.Waits("payouts are frozen: nothing is signed and nothing is sent")
-        if not unmined(self._desk.world, self._asset) and (due := gather(self._desk.world, self._asset, self._now_us())):
-            await self._sign(due)
+        due = [] if unmined(self._desk.world, self._asset) else gather(self._desk.world, self._asset, self._now_us())
+        if not due and not unmined(self._desk.world, self._asset):
+            return
+        head = await self._node.head()
+        if fault := await self._ground.fault(head):
+            raise loop.Waits(f"nothing is signed and nothing is sent: {fault}")
+        if due:
+            await self._sign(due, head)
         for it in unmined(self._desk.world, self._asset):
             await self._push(it)
 
-    async def _sign(self, due: list[Payout]) -> None:
-        world, head = self._desk.world, await self._node.head()
-        used = await self._node.nonce(self._signer.address, head.number)
-        nonce = world.nonce + 1 if world.nonce >= 0 else used
+    async def _sign(self, due: list[Payout], head: chain.Block) -> None:
+        world, used = self._desk.world, await self._node.nonce(self._signer.address, head.number)
+        nonce = world.nonce + 1
+        if world.nonce < 0:  # the first one begins where the wallet stands for good
+            nonce = await self._node.nonce(self._signer.address, max(0, head.number - world.policy.finality_blocks))
         if used > nonce:
-            await self._suspect(nonce, head)
+            await self._desk.catch_up()
+            if self._desk.world.nonce < nonce:
+                await self._suspect(nonce, head)
         if used != nonce:
-            return  # the chain rebuilds itself, or the node is behind
+            raise loop.Waits(f"the wallet has used {used} nonces on the chain, and {nonce} in the log")
         affordable = afford(due, held := await self._node.held(head.number))
         if not affordable:
             raise loop.Waits(f"the treasury holds {held}, less than {due[0].id} needs")
         await self._put(affordable, nonce, usual(await self._node.fees()), None)
 
     async def _push(self, it: Batch) -> None:
-        """Send the bytes again, unless one of the batch's transactions is in a block. Without ether for gas: `Unfunded`."""
-        story = await batches.told(self._desk.reader, it.id)
-        for tx in story.txs:
-            if await self._node.receipt(tx):
-                return  # the watch tells the ledger
+        """Send the bytes again, unless one of the batch's transactions is in a block."""
+        if await self._is_mined(it):
+            return  # the watch tells the ledger
         try:
             await self._node.send(it.raw_tx)
         except chain.NonceUsed:
-            await self._suspect(it.nonce, await self._node.head())
+            await self._desk.catch_up()  # maybe by a transaction of ours that this process has not read of yet
+            if is_unmined(self._desk.world, it) and not await self._is_mined(it):
+                await self._suspect(it.nonce, await self._node.head())
             return
+        except chain.Unfunded as words:
+            raise loop.Waits(f"the wallet {self._signer.address} is short of ether: {it.id} and all behind it wait ({words})") from words
         except chain.Underpriced:
             if self._now_us() - it.signed_us < self._bump_us:
                 raise
         if self._now_us() - it.signed_us >= self._bump_us:
             await self._bump(it)
 
+    async def _is_mined(self, it: Batch) -> bool:
+        for tx in (await self._stories.of(it.id)).txs:
+            if await self._node.receipt(tx):
+                return True
+        return False
+
     async def _bump(self, it: Batch) -> None:
         fees, last = await self._node.fees(), self._decode(it.raw_tx)
         terms = raised(Terms(last.fee_wei_max, last.tip_wei), usual(fees))
+        if not is_unmined(self._desk.world, it):
+            return
         if terms is None:
             raise loop.Waits(f"{it.id} is stuck at the highest fee")
         await self._put([self._desk.world.payouts[id] for id in it.payouts], it.nonce, terms, it)
@@ -129,6 +150,11 @@ class Payer:
 def unmined(world: World, asset: Asset) -> list[Batch]:
     """By nonce."""
     return sorted((it for it in world.batches.values() if it.asset == asset and it.status == "signed"), key=lambda it: it.nonce)
+
+
+def is_unmined(world: World, it: Batch) -> bool:
+    """Whether it still is: time passes while we look at the chain."""
+    return it.id in world.batches and it.status == "signed"
 
 
 def gather(world: World, asset: Asset, now_us: int) -> list[Payout]:

@@ -1,20 +1,24 @@
 """The watch: brings the chain's facts into the ledger. Deposits, what became of batches, beacons, and the treasury's balance.
 
 It resumes at the last block of which a fact is final in the ledger, and tells what it sees from there on again: the ledger knows
-what it was told before. Nothing that is not final decides about money for good, so a chain that changes its mind costs nothing.
+what it was told before. Nothing that is not final decides about money for good, so a chain that changes its mind costs nothing. One
+that changes what was final makes it freeze the money, and halt.
 """
 
 from collections.abc import Callable
+from typing import NoReturn
 
 import structlog
 
 from domain import accounts
 from domain.accounts import Asset
+from domain.house import override
 from domain.parts import Batch
 from domain.proof import beacon
-from domain.treasury import anchor, chain
+from domain.treasury import anchor, chain, deposit
 from domain.world import World
 from worker_runtime.daemons import batches, deposits, loop
+from worker_runtime.daemons.ground import REASON, REMEDY, Ground
 
 EVERY_S = 0.2
 BLOCKS_MAX = 2_000
@@ -28,6 +32,7 @@ class Watch:
     ) -> None:
         """`node` is the chain with the treasury of `asset`; nothing of ours is on it before block `since`."""
         self._desk, self._node, self._asset, self._now_us = desk, node, asset, now_us
+        self._ground, self._stories = Ground(desk, node), batches.Stories(desk.reader)
         self._done = since - 1
         """The deposits up to this block are in the ledger, and final."""
         self._reconciled = -1
@@ -36,11 +41,21 @@ class Watch:
         await loop.run(self._desk, self.step, EVERY_S)
 
     async def step(self) -> None:
-        """One look at the chain, and all that follows from it. Raises what the chain and the ledger raise; to be repeated then."""
+        """One look at the chain, and all that follows from it. Raises `Halted`, and what the chain and the ledger raise; to be repeated
+        then."""
         head = await self._node.head()
+        if fault := await self._ground.fault(head):
+            await self._freeze(fault)
         await self._bring_facts(head)
         await self._bring_beacons(head)
         await self._reconcile()
+
+    async def _freeze(self, fault: str) -> NoReturn:
+        world = self._desk.world
+        if not world.frozen:
+            number = world.overrides + 1
+            await self._desk.ask(f"freeze/{number}", override.Override(action="freeze", reason=REASON, number=number))
+        raise loop.Halted(f"{fault}: {REMEDY}")
 
     async def _bring_facts(self, head: chain.Block) -> None:
         world = self._desk.world
@@ -48,12 +63,14 @@ class Watch:
         pending = [it.block for it in world.deposits.values() if it.asset == self._asset]
         first, last = min([self._done + 1, *pending]), min(head.number, self._done + BLOCKS_MAX)
         final = min(head.number - world.policy.finality_blocks, last)
-        logs = await self._node.deposits(first, last) if first <= last else []
-        stories = [(it, await batches.told(self._desk.reader, it.id)) for it in self._batches(world)]
-        places = [await batches.found(self._node, it, story) for it, story in stories]
+        logs = await self._deposits(first, last)
+        stories = [(it, await self._stories.of(it.id)) for it in self._batches(world)]
+        places = [await batches.found(self._node, it, story, head.number) for it, story in stories]
+        changes = deposits.changes(world, self._asset, logs, last, final)
         if await self._node.block(head.number) != head:
             return  # it changed while we looked: what we saw may be of two chains
-        deeds = deposits.deeds(world, self._asset, logs, last, final)
+        await deposits.confirm(self._node, changes)
+        deeds = deposits.deeds(self._asset, changes)
         for (it, story), where in zip(stories, places, strict=True):
             deeds += batches.deeds(it, story, where, head.number, final)
         for entry in logs:
@@ -61,7 +78,12 @@ class Watch:
                 log.error("deposit beyond every bound", agent="watch", tx=entry.tx, amount=str(entry.amount))
         for subject, command in deeds:
             await self._desk.ask(subject, command)
-        self._done = max(self._done, final)
+        # Where something was left to tell, the next look shows whether the ledger took it.
+        self._done = self._done if deeds else max(self._done, final)
+
+    async def _deposits(self, first: int, last: int) -> list[chain.DepositLog]:
+        logs = await self._node.deposits(first, last) if first <= last else []
+        return [log for log in logs if deposit.reference(log.tx, log.log_index) not in self._ground.credited]
 
     def _batches(self, world: World) -> list[Batch]:
         return sorted((it for it in world.batches.values() if it.asset == self._asset), key=lambda it: it.nonce)
