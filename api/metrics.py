@@ -53,6 +53,7 @@ class Ledger(Collector):
         yield "head", "Events in the log, as this process has folded it", reader.head.size
         yield "behind_seconds", "Age of the last block", max(0, self._parts.now_us() - reader.at_us) / 1e6
         yield "ready", "Whether commands are decided", float(self._parts.ready())
+        yield "frozen", "Whether payouts and new escrow are stopped", float(world.frozen)
         yield "live_connections", "Live feeds", self._feeds.connections
         yield "leases", "Leases", sum(len(worker.leases) for worker in world.workers.values())
         yield "workers_online", "Workers and checkers online", sum(worker.presence == "online" for worker in world.workers.values())

@@ -25,6 +25,18 @@ class Head(Value):
     at_us: int
 
 
+class Stopped(Value):
+    """Payouts and new escrow are stopped, until two admins release them."""
+
+    position: int
+    """Of the event that stopped them."""
+    at_us: int
+    number: int
+    """Of this override; that of the release is one more."""
+    reason: str
+    evidence_sha256: str
+
+
 class Network(Value):
     """What there is, and what there was in all."""
 
@@ -34,6 +46,8 @@ class Network(Value):
     policy: str | None
     """In force now; none in the past, likewise the head."""
     head: Head | None
+    frozen: Stopped | None
+    """None: money moves."""
 
 
 class Market(Value):
@@ -80,7 +94,8 @@ class Special:
         volumes = (await views.page(Volume, limit=query.LIMIT_MAX)).rows
         past, reader = asked.as_of is not None, self._parts.reader
         head = None if past else Head(reader.head.log, reader.head.size, reader.head.root, reader.at_us)
-        body = Network(found.position, found.row, volumes, None if past else reader.world.policy.name, head)
+        policy = None if past else reader.world.policy.name
+        body = Network(found.position, found.row, volumes, policy, head, await stopped(Several(self._past, asked)))
         return answer(request, body, found.position, changed=f"{found.position}-{reader.head.size}", past=past)
 
     async def market(self, request: Request) -> Response:
@@ -108,6 +123,13 @@ class Special:
         world, size = self._parts.reader.world, self._parts.reader.head.size
         body = me(world, world.people[caller.account], list(caller.scopes), size)
         return Response(wire.encode(body), headers={"Cache-Control": "no-store"}, media_type="application/json")
+
+
+async def stopped(views: Several) -> Stopped | None:
+    for it in (await views.page(house.Override, limit=1, descending=True)).rows:
+        if it.action == "freeze":
+            return Stopped(it.position, it.at_us or 0, it.number or 0, it.reason or "", it.evidence_sha256 or "")
+    return None
 
 
 def me(world: World, person: Person, scopes: list[str], size: int) -> Me:

@@ -122,6 +122,7 @@ class Override(Row):
     table: ClassVar[str] = "override"
     position: Key[int]
     at_us: First[int] = UNSET
+    number: First[int] = UNSET
     action: First[str] = UNSET
     reason: First[str] = UNSET
     evidence_sha256: First[str] = UNSET
@@ -156,6 +157,6 @@ class House(Projection):
             case rules.AssetListed() as it:
                 yield Asset(it.asset, e.pos, it.decimals, it.chain_id, it.contract, it.treasury)
             case override.Applied() as it:
-                yield Override(*at, it.action, it.reason, it.evidence_sha256, e.by, it.approver)
+                yield Override(*at, it.number, it.action, it.reason, it.evidence_sha256, e.by, it.approver)
             case ledger.LeaderElected() as it:
                 yield Election(*at, it.leader, it.grace_us)
