@@ -154,19 +154,19 @@ def _outlast(data: Path) -> None:
     """Waits for what a killed keeper, or a killed server, left running: it ends by itself, and until then the data are its own. A pid file
     whose process is none of these names a dead one, which may still have its number: a zombie that nobody buried, or somebody else's."""
     if not Path("/proc").is_dir():
-        return  # there PostgreSQL judges alone: by the number, and by its lock on the data
+        return  # PostgreSQL judges alone: by the number, and by its lock on the data
     until = time.monotonic() + _READY_S_MAX
-    while left := _servers_on(data):
+    while left := processes(data):
         if time.monotonic() > until:
             raise Unavailable(f"another PostgreSQL runs on {data}: process {min(left)}")
         time.sleep(0.02)
     (data / "postmaster.pid").unlink(missing_ok=True)
 
 
-def _servers_on(data: Path) -> list[int]:
-    """Living processes of PostgreSQL in this folder, which is where all of them work."""
+def processes(data: Path) -> list[int]:
+    """Living processes of PostgreSQL on these data: all of them work in that folder. Empty where there is no /proc."""
     found = []
-    for entry in Path("/proc").iterdir():
+    for entry in Path("/proc").iterdir() if Path("/proc").is_dir() else ():
         # Whatever ends while we look is not there, nor is what we may not see.
         with contextlib.suppress(OSError):
             if entry.name.isdecimal() and (entry / "cwd").samefile(data) and (entry / "exe").readlink().name.startswith("postgres"):
@@ -293,7 +293,7 @@ def _wait(data: Path, server: subprocess.Popen[bytes] | None = None) -> str:
     while (server is None or server.poll() is None) and time.monotonic() < deadline:
         with contextlib.suppress(FileNotFoundError):
             lines = [line.strip() for line in (data / "postmaster.pid").read_text().splitlines()]
-            if len(lines) >= 8 and lines[7] == "ready" and (lines[0] == str(server.pid) if server else int(lines[0]) in _servers_on(data)):
+            if len(lines) >= 8 and lines[7] == "ready" and (lines[0] == str(server.pid) if server else int(lines[0]) in processes(data)):
                 return lines[4]
         time.sleep(0.01)
     output = data / "server.log"

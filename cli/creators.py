@@ -140,7 +140,7 @@ async def _submit(
             seed=seed,
             limit_price=limit,
         )
-        answer = await client.ask("/v1/jobs", command)
+        answer = await submission.submit(client, scene, command)
         submitted = wire.event(answer.events[0]).event
         assert isinstance(submitted, job.Submitted)
         quoted = await _quote(client, submitted.job)

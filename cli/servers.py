@@ -70,6 +70,7 @@ def add_demo(app: typer.Typer, root: Root) -> None:
         policy: Annotated[str, typer.Option(help="standard or demo")] = "demo",
         keep: Annotated[bool, typer.Option("--keep", help="Leave everything running until Ctrl-C.")] = False,
         out: Annotated[Path, typer.Option(help="where pictures and bundle go")] = Path("demo-out"),
+        chaos: Annotated[bool, typer.Option("--chaos", help="Kill whatever runs, at random by the seed.")] = False,
         as_json: Json = False,
     ) -> None:
         """Run a whole compute network on this machine, from the first deposit to the audit."""
@@ -83,7 +84,7 @@ def add_demo(app: typer.Typer, root: Root) -> None:
         if policy not in POLICIES:
             raise typer.BadParameter(f"there is no policy {policy}: {' or '.join(POLICIES)}")
         given = Given(root.DATABASE, TOOLS, root.begin, make_scene.write, export)
-        options = Options(frames, size_of(size), samples, seed, policy, keep, out)
+        options = Options(frames, size_of(size), samples, seed, policy, keep, out, chaos)
         try:
             raise SystemExit(asyncio.run(play(options, given, console(), as_json=as_json)))
         except asyncio.CancelledError:

@@ -5,11 +5,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from adapters.client import Client
+from adapters.client import Client, uuid7
+from domain.log.answers import Answer, Problem
 from domain.value import Value
-from domain.work import manifest
+from domain.work import job, manifest
 from domain.work.manifest import Manifest
 
+UPLOADS_MAX = 3
 Reported = Callable[[str, int, int], None]
 """(what, done, of)"""
 
@@ -110,3 +112,17 @@ async def upload(client: Client, scene: Scene, reported: Reported = lambda *_: N
         await client.store(content)
         reported(name, n, len(pieces))
     return scene.described.sha256()
+
+
+async def submit(client: Client, scene: Scene, command: job.Submit) -> Answer:
+    """Submits what was uploaded. A server that was started again in between does not remember who brought the scene, and is brought it
+    again; the key stays the same, so that a job is submitted once."""
+    key = uuid7()
+    for _ in range(UPLOADS_MAX):
+        try:
+            return await client.ask("/v1/jobs", command, key)
+        except Problem as problem:
+            if problem.code != "not_uploaded":
+                raise
+        await upload(client, scene)
+    return await client.ask("/v1/jobs", command, key)

@@ -33,6 +33,7 @@ class Feed:
         self.client, self.board, self.screen = client, board, screen
         self.events: list[Recorded[Event]] = []
         self.watchers: list[Callable[[Progress], None]] = []
+        self.listeners: list[Callable[[Recorded[Event]], None]] = []
         self._changed = asyncio.Condition()
 
     async def run(self) -> NoReturn:
@@ -44,6 +45,8 @@ class Feed:
                 recorded = wire.event(line.data)
                 self.events.append(recorded)
                 self.screen.say(self.board.take(recorded))
+                for listener in self.listeners:
+                    listener(recorded)
             async with self._changed:
                 self._changed.notify_all()
         raise AssertionError("a feed never ends")

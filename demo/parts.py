@@ -7,9 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, NoReturn, Self
 
 from adapters import process
 from adapters.client import Client
@@ -18,6 +18,7 @@ from adapters.files.home import Home
 from domain.log.answers import Unanswered
 
 START_S_MAX = 30.0
+WATCH_S, LIVES_MAX = 0.3, 40
 
 
 class Failed(Exception):
@@ -25,11 +26,15 @@ class Failed(Exception):
 
 
 class Processes:
-    """Our own children. To be used as a context."""
+    """Our own children. To be used as a context. With `revive`, whoever ends is started again, as an init system would do; not whom
+    `mourn` names."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path, *, revive: bool = False) -> None:
+        self.directory, self.revive = directory, revive
         self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.lives: dict[str, int] = {}
+        self._commands: dict[str, tuple[tuple[str, ...], str]] = {}
+        self._mourned: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -49,17 +54,38 @@ class Processes:
         inherited = {name: value for name, value in os.environ.items() if name not in {"PYTHONDONTWRITEBYTECODE", without}}
         child = process.start(command, output=self.directory / f"{name}.log", environment=inherited)
         self.running[name] = child
+        self.lives[name] = self.lives.get(name, 0) + 1
+        self._commands[name] = arguments, without
         return child
+
+    def changed(self, name: str, *arguments: str) -> None:
+        """With what it is started again."""
+        self._commands[name] = arguments, self._commands[name][1]
+
+    def mourn(self, name: str) -> None:
+        """It stays dead."""
+        self._mourned.add(name)
 
     def kill(self, name: str) -> None:
         """SIGKILL to the process and all of its own."""
         os.killpg(self.running[name].pid, signal.SIGKILL)
 
-    def check(self, *spared: str) -> None:
-        """Raises `Failed` if one ended that should run."""
-        for name, child in self.running.items():
-            if name not in spared and child.poll() is not None:
+    def check(self) -> None:
+        """Raises `Failed` if one ended that should run and is not started again."""
+        for name, child in list(self.running.items()):
+            if name in self._mourned or child.poll() is None:
+                continue
+            if not self.revive or self.lives[name] >= LIVES_MAX:
                 raise Failed(f"{name} ended with {child.returncode}: {self.last_lines(name)}")
+            process.stop(child)  # what it started ends, too
+            arguments, without = self._commands[name]
+            self.start(name, *arguments, without=without)
+
+    async def watch(self) -> NoReturn:
+        """Looks after them, until cancelled."""
+        while True:
+            self.check()
+            await asyncio.sleep(WATCH_S)
 
     def last_lines(self, name: str) -> str:
         text = (self.directory / f"{name}.log").read_text(errors="replace")
@@ -86,6 +112,13 @@ async def ready(client: Client) -> None:
             return
         await asyncio.sleep(0.02)
     raise Failed("the server is not ready")
+
+
+async def ended(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """Cancels them, and waits until they ended."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @contextlib.contextmanager

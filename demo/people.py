@@ -22,6 +22,8 @@ from domain.treasury import account, payout, stake
 from domain.units import Units
 
 UNSIGNED = "0x" + "00" * 65
+PATIENCE_S = 60.0
+"""People ask again for longer than a server takes to come back."""
 
 
 class Network:
@@ -42,7 +44,7 @@ class Person:
         self.secret = home.secret()
         private(folder / "api.key", self.secret)
         self.owner, self.agent = signer.create(folder / "owner.key"), signer.create(folder / "agent.key")
-        self.client = Client(network.server, self.secret)
+        self.client = Client(network.server, self.secret, patience_s=PATIENCE_S)
         self.account = NO_ACCOUNT
         self.worker = NO_WORKER
         self.numbers = {"stake": 0, "payout": 0}

@@ -8,9 +8,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from rich.console import Console
 
@@ -22,7 +23,7 @@ from adapters.evm.wallet import Wallet
 from adapters.files.home import Home, Settings
 from adapters.signer import generate
 from cli import download, submission
-from demo import money, parts
+from demo import chaos, money, parts
 from demo.board import Board
 from demo.feed import Disappointed, Feed, Progress
 from demo.people import Network, Person, payable
@@ -69,6 +70,8 @@ class Options(Value):
     policy: str = "demo"
     keep: bool = False
     out: Path = Path("demo-out")
+    chaos: bool = False
+    """Somebody kills at random whatever runs."""
 
 
 class Given(Value):
@@ -115,7 +118,8 @@ class Play:
             self.network_facts = await self._deploy(node, home, *(await compiling))
             home.keep(Settings(database_url=given, rpc_url=node.url, treasury=self.network_facts[0], token=self.network_facts[1]))
             self.log_id = await self.given.begin(home, url, self.options.policy, self._assets())
-            processes = stack.enter_context(parts.Processes(directory))
+            processes = stack.enter_context(parts.Processes(directory, revive=self.options.chaos))
+            self.postgres = None if given else home.postgres
             screen.part("server")
             processes.start("server", "serve", str(home.path), "--port", "0", without=self.given.database_variable)
             yield processes, node
@@ -141,18 +145,28 @@ class Play:
         """Everything from the first account to the audit."""
         scene = await asyncio.to_thread(self._scene)
         self.server = await parts.address(processes, self.directory / "server" / "server.url")
+        processes.changed("server", "serve", str(self.directory / "server"), "--port", str(urlsplit(self.server).port))
         async with Client(self.server) as public:
             await parts.ready(public)
             self.screen.part("server", f"sequencer, projections, API and daemons at {self.server}")
             self.lap("parts")
             feed = Feed(public, self.board, self.screen)
-            watching = asyncio.create_task(feed.run())
+            watching = [asyncio.create_task(feed.run()), *self._chaos(processes, feed, public)]
             try:
                 network = Network(self.server, node, self.log_id, anvil.CHAIN_ID, *self.network_facts)
                 return await self._play(processes, feed, network, scene)
             finally:
-                watching.cancel()
-                await asyncio.gather(watching, return_exceptions=True)
+                await parts.ended(watching)
+
+    def _chaos(self, processes: parts.Processes, feed: Feed, public: Client) -> Iterator[asyncio.Task[Any]]:
+        """Whoever kills, and whoever starts again."""
+        if self.options.chaos:
+            agents = [cast.name for cast in WORKERS[2:]] + list(CHECKERS)
+            self.nemesis = chaos.Nemesis(self.options.seed, processes, agents, self.postgres, self.screen)
+            feed.listeners.append(self.nemesis.payer)
+            self.killing = asyncio.create_task(self.nemesis.run(public))
+            yield self.killing
+            yield asyncio.create_task(processes.watch())
 
     def _scene(self) -> submission.Scene:
         folder = self.directory / "scene"
@@ -174,12 +188,13 @@ class Play:
         await feed.until(lambda: all(each in self.board.scores for each in scored), "a score for every worker", SLACK_S)
         self.lap("benches")
         feed.watchers.append(self._assassin(processes, workers[1]))
-        self.job = await self._submit(feed, creator, uploading.result())
-        await self._work(processes, feed, workers)
+        self.job = await self._submit(feed, creator, scene)
+        await self._work(processes, feed)
         self.lap("job closed")
         pictures = asyncio.create_task(self._pictures(creator))
         await self._pay(feed, [*workers, *checkers])
         self.lap("paid")
+        await self._peace(feed.client)
         saved = await pictures
         self.lap("pictures")
         result = await self._audit(feed, network)
@@ -205,19 +220,19 @@ class Play:
         await feed.until(lambda: credited(feed, person), f"the deposit of {person.name}", SLACK_S)
         await person.lock(STAKE)
 
-    async def _submit(self, feed: Feed, creator: Person, manifest_sha256: str) -> str:
+    async def _submit(self, feed: Feed, creator: Person, scene: submission.Scene) -> str:
         await feed.until(lambda: credited(feed, creator), "the creator's deposit", SLACK_S)
         options = self.options
         command = job.Submit(
             engine=ENGINE,
-            manifest_sha256=manifest_sha256,
+            manifest_sha256=scene.described.sha256(),
             frames=options.frames,
             size=options.size,
             samples=options.samples,
             seed=options.seed,
             limit_price=Units(LIMIT),
         )
-        await creator.client.ask("/v1/jobs", command)
+        await submission.submit(creator.client, scene, command)
         await feed.until(lambda: self.board.status == "quoted", "a quote", SLACK_S)
         assert self.board.job is not None
         id = self.board.job.job
@@ -231,17 +246,18 @@ class Play:
             leased = self.board.tasks.get(seen.task) == "leased" and self.board.fences.get(seen.task) == seen.fence
             if not self.killed_at and seen.worker == victim.worker and leased:
                 self.killed_at = self.board.position
+                processes.mourn(victim.name)
                 processes.kill(victim.name)
                 self.screen.say([f"SIGKILL to {self.board.name(victim.worker)} while it renders {seen.task}"], loud=True)
 
         return watch
 
-    async def _work(self, processes: parts.Processes, feed: Feed, workers: Sequence[Person]) -> None:
+    async def _work(self, processes: parts.Processes, feed: Feed) -> None:
         done = {"completed", "failed", "cancelled"}
         within_s = SLACK_S + 3.0 * len(self.board.tasks)
         closing = asyncio.create_task(feed.until(lambda: self.board.status in done, "the end of the job", within_s))
         while not closing.done():
-            processes.check(*([workers[1].name] if self.killed_at else []))
+            processes.check()
             await asyncio.wait([closing], timeout=0.5)
         await closing
 
@@ -261,6 +277,12 @@ class Play:
         block = self.board.finalised[-1].block
         reconciled = lambda: any(isinstance(each.event, anchor.Reconciled) and each.event.block >= block for each in feed.events)  # noqa: E731
         await feed.until(reconciled, "the reconciliation with the chain", SLACK_S)
+
+    async def _peace(self, public: Client) -> None:
+        """No more deaths: what follows looks at what was."""
+        if self.options.chaos:
+            await parts.ended([self.killing])
+            await chaos.ready(public)
 
     # The results.
 
@@ -327,6 +349,7 @@ class Play:
             },
             "honest_convicted": sorted(set(board.rejected) - {cheat.worker}),
             "audits": {"opened": board.audits, **board.results},
+            **({"chaos": {"seed": self.options.seed, "killed": self.nemesis.deaths}} if self.options.chaos else {}),
             "timings": self.timings,
             "seconds": round(self.screen.seconds, 2),
         }

@@ -171,10 +171,15 @@ def test_a_scene_that_reaches_out_is_refused_and_nothing_changes(kept: tuple[dic
     assert [row["job"] for row in after] == [row["job"] for row in before]
 
 
-def test_the_same_seed_gives_the_same_picture_whoever_rendered_what(kept: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
-    done = gridledger("demo", "--json", "--out", str(tmp_path), *SMALL)
-    again = json.loads(done.stdout.splitlines()[-1])
-
+def test_the_same_seed_gives_the_same_picture_whatever_is_killed(kept: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
+    done = gridledger("demo", "--chaos", "--json", "--out", str(tmp_path), *SMALL)
     assert done.returncode == 0, done.stderr
+    again = json.loads(done.stdout.splitlines()[-1])
+    killed = again["chaos"]["killed"]
+
     assert again["picture_sha256"] == kept[0]["picture_sha256"]
     assert again["verify"]["exit"] == 0
+    assert {"server", "PostgreSQL"} < {each["who"] for each in killed}
+    assert any("payer" in each["what"] for each in killed)
+    assert any(each["who"] in {"slow", "fast", "checker-1", "checker-2", "checker-3"} for each in killed)
+    assert again["seconds"] < 180
