@@ -246,11 +246,14 @@ async def chain_daemons(home: "Home", follower: "Follower", submit: "Submit", st
         return {}
     from adapters import signer
     from adapters.chain import EvmChain
+    from adapters.evm.quorum import Quorum
     from domain.accounts import USDC
     from worker_runtime.daemons import anchorer, loop, payer, watch
 
-    node = EvmChain(settings.rpc_url, settings.treasury, settings.token)
-    stack.push_async_callback(node.aclose)
+    nodes = [EvmChain(url, settings.treasury, settings.token) for url in settings.rpc_url.split()]
+    for each in nodes:
+        stack.push_async_callback(each.aclose)
+    node = Quorum(nodes)
 
     def desk(role: str) -> loop.Desk:
         return loop.Desk(role, follower, submit)

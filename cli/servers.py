@@ -26,7 +26,7 @@ def add_server(app: typer.Typer, root: Root) -> None:
         directory: Path,
         policy: Annotated[str, typer.Option(help="standard or demo")] = "standard",
         database_url: Annotated[str, typer.Option(help="libpq URI; empty: PostgreSQL from the wheel")] = "",
-        rpc_url: Annotated[str, typer.Option(help="JSON-RPC of an EVM node")] = "",
+        rpc_url: Annotated[str, typer.Option(help="JSON-RPC of an EVM node; of several, with spaces between: they must agree")] = "",
         treasury: Annotated[str, typer.Option(help="address of the treasury contract")] = "",
         token: Annotated[str, typer.Option(help="address of the token that it holds")] = "",
         chain_id: Annotated[int, typer.Option(min=1)] = 31337,

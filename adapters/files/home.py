@@ -41,7 +41,8 @@ class Settings(Value, forbid_unknown_fields=True):
     database_url: str = ""
     """A libpq URI; empty: PostgreSQL from the wheel, in `postgres/` beside this file."""
     rpc_url: str = ""
-    """JSON-RPC of an EVM node; empty: no chain, so no deposits, beacons, payouts or anchors."""
+    """JSON-RPC of an EVM node, or of several with spaces between: then a fact is what all of them say. Empty: no chain, so no deposits,
+    beacons, payouts or anchors."""
     treasury: str = ""
     token: str = ""
 

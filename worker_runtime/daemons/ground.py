@@ -12,6 +12,7 @@ a deposit that was credited before comes to no second credit when its transactio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
+from domain.accounts import Asset
 from domain.event import Event, Recorded
 from domain.house import override
 from domain.proof import beacon
@@ -42,8 +43,8 @@ class Fact(Value):
 class Ground:
     """What one daemon relies on."""
 
-    def __init__(self, desk: loop.Desk, node: chain.Chain) -> None:
-        self._desk, self._node = desk, node
+    def __init__(self, desk: loop.Desk, node: chain.Chain, asset: Asset) -> None:
+        self._desk, self._node, self._asset = desk, node, asset
         self._head: chain.Block | None = None
         """The newest block at the last look. As long as it is the newest, nothing below it changed."""
         self._final: chain.Block | None = None
@@ -55,8 +56,13 @@ class Ground:
 
     async def fault(self, head: chain.Block) -> str:
         """What the chain has lost, as the beginning of a sentence; empty if it holds everything. Raises `Waits` while the node is
-        behind what it showed before, and what the chain raises."""
+        behind what it showed before, `Halted` if it is of another chain, and what the chain raises."""
         if self._since < 0:
+            here, home = await self._node.chain_id(), self._desk.world.assets[self._asset].chain_id
+            if here != home:
+                raise loop.Halted(
+                    f"the node is of chain {here}, and {self._asset} is on chain {home}: correct rpc_url, start the server again"
+                )
             self._since, self.credited = await released(self._desk.reader)
         if head == self._head:
             return ""

@@ -54,7 +54,7 @@ class Payer:
         """`decode` says what signed bytes pay, and at which fee."""
         self._desk, self._node, self._signer, self._decode, self._asset = desk, node, signer, decode, asset
         self._bump_us, self._now_us = bump_us, now_us
-        self._ground, self._stories = Ground(desk, node), batches.Stories(desk.reader)
+        self._ground, self._stories = Ground(desk, node, asset), batches.Stories(desk.reader)
         self._suspected: tuple[int, int] | None = None
 
     async def run(self) -> None:

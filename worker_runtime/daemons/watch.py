@@ -32,7 +32,7 @@ class Watch:
     ) -> None:
         """`node` is the chain with the treasury of `asset`; nothing of ours is on it before block `since`."""
         self._desk, self._node, self._asset, self._now_us = desk, node, asset, now_us
-        self._ground, self._stories = Ground(desk, node), batches.Stories(desk.reader)
+        self._ground, self._stories = Ground(desk, node, asset), batches.Stories(desk.reader)
         self._done = since - 1
         """The deposits up to this block are in the ledger, and final."""
         self._reconciled = -1
