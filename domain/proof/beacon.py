@@ -34,7 +34,8 @@ class Drawn(Event, tag="beacon.drawn.v1"):
 
     def apply(self, world: World) -> None:
         world.grid_us = self.grid_us
-        world.marks = [mark for mark in world.marks if mark[0] >= self.grid_us]
+        # The last one up to here is that of later grid times, too, if nothing happened meanwhile.
+        world.marks = world.marks[max(0, bisect_right(world.marks, self.grid_us, key=lambda mark: mark[0]) - 1) :]
         due = bisect_right(world.proofs_waiting, self.grid_us, key=lambda row: row[0])
         for _, _, task in world.proofs_waiting[:due]:
             world.draws.append(Draw(task, world.tasks[task].cls, self.beacon, self.block_hash))

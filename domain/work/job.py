@@ -173,6 +173,8 @@ class Closing(JobEvent, tag="job.closing.v1"):
         stop(world, job, self.verb())
         job.move(self.verb())
         job.outcome, job.reason = self.outcome, self.reason
+        for verb in ("deadline", "paused"):
+            world.drop_timer(verb, self.job)
         for number in range(1, job.tasks + 1):
             task = world.tasks[task_id(job.id, number)]
             if task.status == "leased":

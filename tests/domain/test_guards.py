@@ -180,6 +180,18 @@ def test_beacons_come_for_the_wanted_grid_in_order_and_not_before_their_block_ca
         it.do(watch, bring.model_copy(update={"grid_us": grid_us + it.policy.grid_us}))
 
 
+def test_a_beacon_that_comes_late_seals_what_was_there_before_a_quiet_time() -> None:
+    it, _, workers = populated()
+    it.online(workers["slow"], "1" * 8)
+    at_its_grid = it.ledger.head.size
+    it.do(workers["fast"], worker.GoOffline(worker=workers["fast"]), it.world.workers[workers["fast"]].owner)
+    it.now_us += it.policy.score_age_us
+    drawn = [each.event for _ in range(2) for each in it.beacon() if isinstance(each.event, beacon.Drawn)]
+
+    assert [each.sealed_size for each in drawn] == [at_its_grid + 1] * 2
+    assert drawn[0].grid_us + it.policy.grid_us < drawn[1].grid_us
+
+
 def test_a_beacon_seals_what_was_there_at_its_grid_time_and_draws_no_later_proof() -> None:
     it, one, two = leased()
     it.now_us = (it.now_us // it.policy.grid_us + 1) * it.policy.grid_us - 600_000

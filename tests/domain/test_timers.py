@@ -107,7 +107,7 @@ def test_what_is_due_is_done_in_the_block_of_its_time() -> None:
 # Jobs in time.
 
 
-def quoted(deadline_s: int = 0) -> tuple[Network, JobId]:
+def quoted(deadline_s: int = 0, limit: int = 1) -> tuple[Network, JobId]:
     it, creator, _ = populated(signs=False)
     submit = job.Submit(
         engine="mitsuba",
@@ -115,7 +115,7 @@ def quoted(deadline_s: int = 0) -> tuple[Network, JobId]:
         frames=1,
         size=(64, 64),
         samples=64,
-        limit_price=Units(1),
+        limit_price=Units(limit),
         deadline_us=it.now_us + deadline_s * SECOND if deadline_s else 0,
     )
     submitted = it.do(creator, submit, keyed=True)[0].event
@@ -142,6 +142,21 @@ def test_a_job_whose_deadline_is_over_is_not_opened_any_more() -> None:
     it.now_us += 30 * SECOND
     with pytest.raises(DeadlinePassed):
         it.open(id)
+
+
+def test_a_job_that_is_closing_is_not_ended_once_more_by_its_deadline_or_by_its_pause() -> None:
+    it, id = quoted(deadline_s=30, limit=200_000_000)
+    it.open(id)
+    for leased in [TaskId(each.id) for each in it.world.tasks.values() if each.status == "leased" and each.job]:
+        it.commit(leased)
+    for kind in (job.Pause, job.Cancel):
+        it.do(it.world.jobs[id].creator, kind(job=id), keyed=True)
+    assert it.world.jobs[id].status == "closing"
+    it.wait(30 * SECOND)
+    it.wait(it.policy.paused_max_us)
+    it.judge()
+
+    assert (it.world.jobs[id].status, it.world.jobs[id].outcome) == ("closed", "cancelled")
 
 
 def test_a_job_ends_at_its_deadline_with_its_money_back() -> None:
