@@ -13,7 +13,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 
 from adapters.log.history import History
 from adapters.succession import Clock, Deposed, Known, Lease, Succession, nothing_known
@@ -142,8 +142,7 @@ class Sequencer:
                 ledger = await self._succession.take_over(await self._succession.begin(), again=True)
         finally:
             warden.cancel()
-            with suppress(asyncio.CancelledError):
-                await warden
+            await asyncio.gather(warden, return_exceptions=True)
 
     async def _lead(self, ledger: Ledger) -> None:
         sealed = True

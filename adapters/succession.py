@@ -128,7 +128,6 @@ class Succession:
 
     async def watch_lease(self, wake: asyncio.Event) -> None:
         """Until cancelled; `wake` is set when the lease is lost."""
-        self.deposed = False
         await self.lease.lost()
         self.deposed = True
         wake.set()
@@ -155,6 +154,7 @@ class Succession:
         for task in (following, turn):
             if task.done() and not task.cancelled():
                 task.result()
+        self.deposed = False
         return None if stopping.is_set() or turn.cancelled() else ledger
 
     async def begin(self) -> Ledger:
