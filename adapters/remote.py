@@ -16,12 +16,12 @@ PER_HOP = {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "up
 
 
 class Leader:
-    def __init__(self, address: Callable[[float], Awaitable[str]]) -> None:
+    def __init__(self, address: Callable[[float], Awaitable[str]], *, transport: httpx2.AsyncBaseTransport | None = None) -> None:
         """`address` says within so many seconds where the leader is now; nothing if it cannot. To be closed."""
         self._address = address
         limits = httpx2.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=32)
         timeout = httpx2.Timeout(ANSWER_S, connect=CONNECT_S)
-        self._http = httpx2.AsyncClient(timeout=timeout, limits=limits, trust_env=False)
+        self._http = httpx2.AsyncClient(timeout=timeout, limits=limits, trust_env=False, transport=transport)
 
     async def aclose(self) -> None:
         await self._http.aclose()

@@ -1,0 +1,172 @@
+"""A server that stands by: what changes something is decided by the leader, whoever is asked; what is read is answered where it is
+asked, and never behind what its caller was told."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, NamedTuple
+
+import httpx2
+import msgspec
+import pytest
+
+from adapters import remote
+from adapters.log.follower import Follower
+from adapters.remote import Leader
+from api.app import create_app
+from domain.log.ledger import Ledger
+from domain.log.merkle import Head
+from domain.market import worker
+from tests.api.house import House, job_fields, owner, people, problem, running, secret_of
+from tests.network import LOG
+
+
+class Both(NamedTuple):
+    """One ledger, two servers: `house` leads."""
+
+    house: House
+    beside: House
+    """The same, asked through the one that stands by."""
+
+
+@asynccontextmanager
+async def two(*, address: str = "http://leader", transport: httpx2.AsyncBaseTransport | None = None) -> AsyncIterator[Both]:
+    async def found(_: float) -> str:
+        return address
+
+    async with running(people()) as house:
+        leader = Leader(found, transport=transport or httpx2.ASGITransport(house.app, raise_app_exceptions=False))
+        follower = Follower(house.log, Ledger(Head(LOG)))
+        following = asyncio.create_task(follower.run())
+        await follower.reached(house.follower.head.size, 10.0)
+        beside = House(house.network, house.app, follower, house.store, house.log)
+        beside.ahead_us = house.ahead_us
+        parts = msgspec.structs.replace(house.parts, reader=follower, leads=lambda: False, leader=leader)
+        beside.parts, beside.app = parts, create_app(parts)
+        try:
+            yield Both(house, beside)
+        finally:
+            await leader.aclose()
+            following.cancel()
+            with suppress(asyncio.CancelledError):
+                await following
+
+
+async def test_a_command_is_decided_by_the_leader_whoever_is_asked() -> None:
+    async with two() as (house, beside):
+        secret, key = secret_of(people().creator), house.key()
+        fields = await job_fields(beside)
+        first = await beside.post(secret, "/v1/jobs", fields, key=key)
+        again = await house.post(secret, "/v1/jobs", fields, key=key)
+        read = await beside.get(secret, f"/v1/streams/{first.json()['events'][0]['event']['job']}")
+
+        assert (first.status_code, first.json()) == (again.status_code, again.json())
+        assert read.status_code == 200, "whoever was told of it finds it, here too"
+
+
+async def test_refusals_and_bad_input_come_back_as_they_are() -> None:
+    async with two() as (house, beside):
+        secret = secret_of(people().creator)
+        for path, fields in (("/v1/jobs/job-999999/open", {}), ("/v1/jobs", b"{"), ("/v1/nothing", {})):
+            theirs, mine = await beside.post(secret, path, fields), await house.post(secret, path, fields)
+            assert problem(theirs) == problem(mine)
+            assert json.loads(theirs.content).keys() == json.loads(mine.content).keys()
+
+
+async def test_heartbeats_reach_the_process_that_listens_for_them() -> None:
+    async with two() as (house, beside):
+        id = people().workers["fast"]
+        secret, session = secret_of(owner(people(), id)), house.world.workers[id].session
+        answer = await beside.post(secret, f"/v1/agents/{id}/presence", {"session": session})
+
+        assert answer.status_code == 204
+        assert house.beats == [(id, session)]
+
+
+async def test_reads_are_answered_without_the_leader() -> None:
+    class Gone(httpx2.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            raise httpx2.ConnectError("gone")
+
+    async with two(transport=Gone()) as (house, beside):
+        overview, command = await beside.get("", "/v1/overview"), await beside.post(secret_of(people().creator), "/v1/jobs", {})
+
+        assert (overview.status_code, overview.json()) == (200, (await house.get("", "/v1/overview")).json())
+        assert (problem(command), command.headers["retry-after"]) == ((503, "busy"), "1")
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [
+        (httpx2.ConnectError, (503, "busy")),
+        (httpx2.ConnectTimeout, (503, "busy")),
+        (httpx2.ReadTimeout, (504, "outcome_unknown")),
+        (httpx2.RemoteProtocolError, (504, "outcome_unknown")),
+        (httpx2.WriteError, (504, "outcome_unknown")),
+    ],
+)
+async def test_what_was_not_sent_is_busy_and_what_may_have_arrived_is_unknown(
+    failure: Callable[[str], Exception], expected: tuple[int, str]
+) -> None:
+    class Fails(httpx2.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            raise failure("so")
+
+    async with two(transport=Fails()) as (_, beside):
+        assert problem(await beside.post(secret_of(people().creator), "/v1/jobs", {})) == expected
+
+
+async def test_while_nobody_leads_commands_are_told_to_come_back() -> None:
+    async with two(address="") as (_, beside):
+        assert problem(await beside.post(secret_of(people().creator), "/v1/jobs", {})) == (503, "busy")
+
+
+async def test_a_request_is_handed_on_once() -> None:
+    """Two servers that each take the other for the leader send nothing round in circles."""
+    asked = list[Any]()
+
+    class Standby(httpx2.AsyncBaseTransport):
+        def __init__(self) -> None:
+            self.inner: httpx2.AsyncBaseTransport | None = None
+
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            asked.append(request.headers["gridledger-forwarded"])
+            assert self.inner is not None
+            return await self.inner.handle_async_request(request)
+
+    transport = Standby()
+    async with two(transport=transport) as (_, beside):
+        transport.inner = httpx2.ASGITransport(beside.app, raise_app_exceptions=False)
+        answer = await beside.post(secret_of(people().creator), "/v1/jobs", {})
+
+        assert problem(answer) == (503, "busy")
+        assert asked == ["1"]
+
+
+async def test_large_bodies_pass_through_whole() -> None:
+    async with two() as (_, beside):
+        content = bytes(range(256)) * 4_096
+        name = await beside.put(secret_of(people().creator), content)
+
+        assert await beside.store.size(name) == len(content)
+
+
+async def test_a_leader_that_waits_to_be_found_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = list[float]()
+    monkeypatch.setattr(remote, "FIND_S", 0.25)
+
+    async def found(timeout_s: float) -> str:
+        waits.append(timeout_s)
+        return "http://leader"
+
+    async with two() as (house, beside):
+        leader = Leader(found, transport=httpx2.ASGITransport(house.app, raise_app_exceptions=False))
+        beside.app = create_app(msgspec.structs.replace(beside.parts, leader=leader))
+        id = people().workers["fast"]
+        command = worker.Change(worker=id, slots=2)
+        answer = await beside.post(secret_of(owner(people(), id)), f"/v1/workers/{id}/change", command.model_dump(exclude_none=True))
+        await leader.aclose()
+
+    assert answer.status_code == 201
+    assert waits == [0.25]
