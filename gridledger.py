@@ -170,13 +170,14 @@ async def network(home: "Home", url: str, group: "Group", me: Process) -> AsyncI
     from adapters.server import office
     from adapters.server.recorder import Recorder
     from adapters.succession import wall_us
+    from adapters.views.books import Books
     from adapters.views.postgres import PostgresViews
     from api.app import create_app
     from api.parts import Parts
     from domain.ids import LogId
     from domain.log.merkle import Head, Mark
     from projections import catalog, plugins
-    from worker_runtime.daemons import gate, loop, presence
+    from worker_runtime.daemons import gate, guard, loop, presence
     from worker_runtime.gpu import bench, scene
 
     await asyncio.to_thread(migrate.apply, url)
@@ -205,6 +206,7 @@ async def network(home: "Home", url: str, group: "Group", me: Process) -> AsyncI
             "projections": lambda: office.project(projections, log, views, start),
             "recorder": lambda: Recorder(follower, snapshots, home.path).run(),
             "presence": watcher.run,
+            "guard": guard.Guard(loop.Desk("watch", follower, sequencer.submit), Books(views), store).run,
             **await chain_daemons(home, follower, sequencer.submit, stack),
         }
         group.start("office", office.hold(sequencer, group, duties))

@@ -35,8 +35,8 @@ class Books:
     async def stopped(self) -> Stopped:
         async with reached():
             rows = (await self._views.page(Override, limit=OVERRIDES_MAX, descending=True)).rows
-        alone = (row for row in rows if row.action == "freeze" and not row.approver)
-        evidence = next((row.evidence_sha256 or "" for row in alone), "")
+        alone = (row.evidence_sha256 for row in rows if row.action == "freeze" and not row.approver)
+        evidence = next((each for each in alone if each), "")
         return Stopped(rows[0].number or 0 if rows else 0, evidence)
 
 

@@ -21,7 +21,7 @@ class Stopped(Value):
     number: int
     """Of the last override."""
     evidence: str
-    """Of the last freeze by the watch alone; empty if there was none, or none was written down."""
+    """Of the last freeze by the watch alone that has some; empty if none has."""
 
 
 class Books(Protocol):
