@@ -65,7 +65,9 @@ class EvmChain(node.Node):
     async def _logs(self, first: int, last: int, topics: int, *kinds: str) -> list[_Log]:
         where = {"address": self._treasury, "fromBlock": hex(first), "toBlock": hex(last), "topics": [list(kinds)]}
         found = await self._rpc.call(_LOGS, "eth_getLogs", where)
-        if any(len(log.topics) != topics or log.topics[0] not in kinds for log in found):
+        if any(
+            len(log.topics) != topics or log.topics[0] not in kinds or not first <= rpc.number(log.block_number) <= last for log in found
+        ):
             raise chain.ChainSilent("logs that were not asked for")
         return sorted(found, key=lambda log: (rpc.number(log.block_number), rpc.number(log.log_index)))
 

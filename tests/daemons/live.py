@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from hashlib import sha256
+from unittest import mock
 from uuid import UUID
 
 from adapters import signer
@@ -21,8 +22,9 @@ from domain.log.ledger import Ledger
 from domain.log.log import MemoryLog
 from domain.log.merkle import Head
 from domain.log.receipts import Ask, Receipt
+from domain.policy import DEMO, POLICIES, Policy
 from domain.signing import typed_data
-from domain.treasury import account, payout
+from domain.treasury import account, chain, payout
 from domain.treasury.account import DAEMONS
 from domain.units import Units
 from domain.world import World
@@ -38,10 +40,11 @@ WAIT_S = 20.0
 
 
 class Live:
-    """One ledger with its daemons; `rig` is the chain."""
+    """One ledger with its daemons; `rig` is the chain, and `node` how the daemons see it."""
 
-    def __init__(self, rig: fix_chain.Rig, log: MemoryLog, sequencer: Sequencer, follower: Follower) -> None:
-        self.rig, self.log, self._sequencer, self.follower = rig, log, sequencer, follower
+    def __init__(self, rig: fix_chain.Rig, node: chain.Chain, log: MemoryLog, sequencer: Sequencer, follower: Follower) -> None:
+        self.rig, self.node, self.log, self._sequencer, self.follower = rig, node, log, sequencer, follower
+        self.bump_us = 2_000_000
         self.keys = dict[AccountId, signer.Signer]()
         self.mining, self._n = True, 0
 
@@ -49,16 +52,16 @@ class Live:
     def world(self) -> World:
         return self.follower.world
 
-    def start(self) -> list[asyncio.Task[None]]:
-        """All daemons, as gridledger.py wires them."""
-        rig, desks = self.rig, {role: Desk(role, self.follower, self._sequencer.submit) for role in DAEMONS}
-        runs = (
-            Watch(desks["watch"], rig.chain, USDC).run,
-            Payer(desks["payer"], rig.chain, rig.payer, signer.decode_batch, USDC, bump_us=2_000_000).run,
-            Anchorer(desks["anchorer"], rig.chain, rig.anchorer, USDC).run,
-            Presence(desks["presence"]).run,
-        )
-        return [asyncio.create_task(run()) for run in runs]
+    def start(self, *roles: str) -> list[asyncio.Task[None]]:
+        """These daemons, or all, as gridledger.py wires them."""
+        rig, node, desks = self.rig, self.node, {role: Desk(role, self.follower, self._sequencer.submit) for role in DAEMONS}
+        runs = {
+            "watch": Watch(desks["watch"], node, USDC).run,
+            "payer": Payer(desks["payer"], node, rig.payer, signer.decode_batch, USDC, bump_us=self.bump_us).run,
+            "anchorer": Anchorer(desks["anchorer"], node, rig.anchorer, USDC).run,
+            "presence": Presence(desks["presence"]).run,
+        }
+        return [asyncio.create_task(runs[role](), name=role) for role in roles or runs]
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(WAIT_S):
@@ -112,8 +115,8 @@ class Live:
 
 
 @contextlib.asynccontextmanager
-async def live(rig: fix_chain.Rig) -> AsyncIterator[Live]:
-    """Everything started, and a block each second while `mining`."""
+async def live(rig: fix_chain.Rig, *, node: chain.Chain | None = None, policy: Policy = DEMO, block_s: float = 1.0) -> AsyncIterator[Live]:
+    """Everything but the daemons started, and a block each second while `mining`."""
     log, empty = MemoryLog(), Head(network.LOG)
     assets = (
         FirstAsset(USDC, 6, network.CHAIN_ID, rig.token, rig.treasury),
@@ -121,13 +124,14 @@ async def live(rig: fix_chain.Rig) -> AsyncIterator[Live]:
     )
     founders = [Founder(sha256(b"secret %d" % n).hexdigest(), network.key(n).address) for n in range(2 + len(DAEMONS))]
     init = Init(network.LOG, "memory", "demo", (founders[0], founders[1]), tuple(founders[2:]), assets, ())
-    await log.append(Ledger(empty).genesis(init, time.time_ns() // 1000))
+    with mock.patch.dict(POLICIES, {"demo": policy}):
+        await log.append(Ledger(empty).genesis(init, time.time_ns() // 1000))
     sequencer, follower = Sequencer(log, lambda: Ledger(empty), "test"), Follower(log, Ledger(empty))
-    it = Live(rig, log, sequencer, follower)
+    it = Live(rig, node or rig.chain, log, sequencer, follower)
 
     async def blocks() -> None:
         while True:
-            await asyncio.sleep(1)
+            await asyncio.sleep(block_s)
             if it.mining:
                 await rig.mine()
 
@@ -142,9 +146,9 @@ async def live(rig: fix_chain.Rig) -> AsyncIterator[Live]:
 
 
 @contextlib.asynccontextmanager
-async def running(it: Live) -> AsyncIterator[None]:
+async def running(it: Live, *roles: str) -> AsyncIterator[None]:
     """The daemons, killed at the end. Raises what ended one of them before."""
-    tasks = it.start()
+    tasks = it.start(*roles)
     try:
         yield
         for task in tasks:

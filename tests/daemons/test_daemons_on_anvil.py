@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters import sequencer, signer
+from adapters import signer, succession
 from domain.treasury import anchor, batch
 from tests.daemons.live import live, running
 from tests.fix_chain import Rigs, mood
@@ -18,7 +18,7 @@ CONTRACTS = Path(__file__).parents[1] / "chain"
 
 @pytest.fixture(autouse=True)
 def _keep_the_collector(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sequencer, "settle_memory", lambda: None)
+    monkeypatch.setattr(succession, "settle_memory", lambda: None)
 
 
 async def test_what_is_deposited_is_credited_paid_out_and_equal_to_the_treasurys_balance(rigs: Rigs) -> None:
