@@ -21,6 +21,7 @@ from typing import BinaryIO, NamedTuple, Self
 import msgspec
 
 from auditor.facts import Facts
+from auditor.report import Place
 from domain.house import rules
 from domain.log import wire
 from domain.log.block import BLOCK_BYTES_MAX, Broken, Void, accept, read_header
@@ -168,16 +169,28 @@ class Bundle:
             return []
         return [raw[at : at + 32] for at in range(0, len(raw) - 31, 32)]
 
-    def records(self) -> Iterator[Record]:
-        """All records in order. A record reaches from one header line to the next, whatever is between."""
-        number = 0
-        for name in sorted(listed.path for listed in self.manifest.files if SEGMENT.fullmatch(listed.path)):
+    @property
+    def segments(self) -> list[Listed]:
+        """The log's files, in order."""
+        return sorted((it for it in self.manifest.files if SEGMENT.fullmatch(it.path)), key=lambda it: it.path)
+
+    @property
+    def log_bytes(self) -> int:
+        """As the manifest says."""
+        return sum(it.bytes for it in self.segments)
+
+    def records(self, since: Place | None = None) -> Iterator[Record]:
+        """All records in order, or those from a place on. A record reaches from one header line to the next, whatever is between."""
+        number, first = (since.record - 1, since.offset) if since else (0, 0)
+        for name in [it.path for it in self.segments if since is None or it.path >= since.file]:
             try:
                 file = self.open(name)
             except OSError:
                 continue
             with file:
-                for offset, data in split(file):
+                start, first = first, 0
+                file.seek(start)
+                for offset, data in split(file, start):
                     number += 1
                     yield Record(name, number, offset, data)
 
@@ -189,9 +202,10 @@ class Bundle:
         return data
 
 
-def split(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """(offset, record) of a segment. What is much too long for a record is given out as it is: it will not count."""
-    lines, size, offset = list[bytes](), 0, 0
+def split(file: BinaryIO, offset: int = 0) -> Iterator[tuple[int, bytes]]:
+    """(offset, record) of a segment that is read from `offset` on. What is much too long for a record is given out as it is: it will not
+    count."""
+    lines, size = list[bytes](), 0
     while line := file.readline(BLOCK_BYTES_MAX + 1):
         if lines and (line.startswith(HEADER_START) or size > 2 * BLOCK_BYTES_MAX):
             yield offset, b"".join(lines)

@@ -1,24 +1,27 @@
 """Export: an outsider's copy of a ledger, by its public API and a node of the chain. Whatever comes is hashed before it is kept."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import httpx2
 
 from auditor.bundle import BadBundle, Manifest, Writer, split
-from auditor.chain import Node, Silent, collect
+from auditor.chain import Listening, Node, Silent, Source
 from auditor.checks.evidence import Regions
-from auditor.checks.onchain import OnChain
-from auditor.reading import Taken
-from auditor.report import Findings, Place
+from auditor.checks.onchain import KINDS, OnChain
+from auditor.facts import Balance, Block, ChainLog, Facts, Gas
+from auditor.report import Findings
+from domain.event import Event, Recorded
 from domain.log import wire
-from domain.log.block import Block, Broken, Diverged
+from domain.log.block import Broken, Diverged
 from domain.work import tiles
 
 TIMEOUT_S = 60.0
+F = TypeVar("F")
 
 
 class ExportFailed(Exception):
@@ -33,13 +36,13 @@ def export(api_url: str, rpc_url: str | None, out: Path) -> Manifest:
     writer = Writer(out)
     try:
         with httpx2.Client(timeout=TIMEOUT_S, trust_env=False, base_url=api_url) as http:
-            chain, regions = _log(http, writer)
+            events, regions = _log(http, writer)
             for digest in sorted(regions):
                 if (data := _region(http, digest)) is not None:
                     writer.evidence(digest, data)
         if rpc_url:
             with Node(rpc_url) as node:
-                writer.receipts(collect(node, chain.wanted()))
+                writer.receipts(collect(node, events))
         return writer.finish(_public(api_url))
     except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, BadBundle, Broken, Diverged, Silent) as reason:
         raise ExportFailed(f"{type(reason).__name__}: {reason}") from reason
@@ -47,20 +50,33 @@ def export(api_url: str, rpc_url: str | None, out: Path) -> Manifest:
         writer.abandon()
 
 
-def _log(http: httpx2.Client, writer: Writer) -> tuple[OnChain, set[str]]:
+def _log(http: httpx2.Client, writer: Writer) -> tuple[list[Recorded[Event]], set[str]]:
     """Keeps the log; returns what it says of the chain, and the regions of its closed audits."""
-    chain, regions, names = OnChain(Findings()), Regions(), set[str]()
+    events, regions, names = list[Recorded[Event]](), Regions(), set[str]()
     with http.stream("GET", "/v1/log", params={"after": 0}) as response:
         response.raise_for_status()
         for _, record in split(io.BufferedReader(_Stream(response.iter_bytes()))):
-            lines = writer.record(record)
-            if not lines or writer.head is None:
-                continue
-            events = [wire.event(line) for line in lines]
-            chain.take(Taken(Block(lines, writer.head), events, Place()))
-            for it in events:
+            for it in map(wire.event, writer.record(record)):
+                if isinstance(it.event, KINDS):
+                    events.append(it)
                 names |= {digest for region in regions.take(it) for digest in (region.checker, region.worker) if digest}
-    return chain, names
+    return events, names
+
+
+def collect(source: Source, events: list[Recorded[Event]]) -> Facts:
+    """All that the chain says to whoever holds it against these events. Raises `Silent`."""
+    heard = dict[object, None]()
+    head, chain = source.head(), OnChain(Findings(), Listening(source, heard.setdefault))
+    for it in events:
+        chain.take(it)
+    chain.finish(0)
+    if chain.silent:
+        raise Silent(chain.silent)
+    return Facts(source.chain_id(), head, _of(Block, heard), _of(ChainLog, heard), _of(Balance, heard), _of(Gas, heard))
+
+
+def _of(kind: type[F], heard: Iterable[object]) -> tuple[F, ...]:
+    return tuple(it for it in heard if isinstance(it, kind))
 
 
 def _region(http: httpx2.Client, digest: str) -> bytes | None:

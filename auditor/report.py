@@ -2,6 +2,10 @@
 
 A check that could not be made is not passed: without the chain or without the evidence an audit is incomplete, and says so in its exit
 code. A finding is stronger than that.
+
+The JSON form is `Report` as it stands here, member by member; members may be added, none changes its meaning. `checks` are all of
+`CHECKS` in that order. `findings` are by position, at most a hundred of each check; `found` of a check, and of the report, is how many
+there are. `head` is what an auditor writes down, to hold a later copy of the log against it (`verify --head`).
 """
 
 from collections import Counter
@@ -16,23 +20,27 @@ CLEAN: Exit = 0
 FOUND: Exit = 1
 INCOMPLETE: Exit = 2
 BAD_INPUT: Exit = 3
-FINDINGS_MAX = 1_000
-"""So many are kept; the rest is counted."""
+KEPT_MAX = 100
+"""Findings of a check that are kept; the rest is counted. Likewise notes."""
 TEXT_MAX = 400
 
 CHECKS = {
     "manifest": "the manifest is whole, and says of the log what the log says",
     "files": "every file is listed, and has its size and hash",
+    "heads": "the log goes on from every head that was noted earlier",
     "records": "every record builds on the head before it, and its lines fold to the root that it names",
     "lines": "every line is an event that this version knows, written in its one form",
     "positions": "positions and stream versions are dense",
     "times": "one time per block, rising",
-    "commands": "commands are whole, and a key is used once",
+    "commands": "commands are whole and named by rule, and a key is used once",
+    "limits": "lines, commands, blocks and lists are within their limits, and numbers exact",
     "entries": "every entry balances, and is what its event makes it",
     "balances": "trial balance zero; nobody is owed less than nothing; escrow of closed jobs empty",
+    "invariants": "what must hold of the world does, from time to time and at the end",
     "lifecycles": "nothing happens that its lifecycle forbids",
     "authority": "every command could be given by whom it came from, then",
     "house": "the house did what was due, in order, no earlier, and left nothing out",
+    "freezes": "money is stopped and let go by whom it may be, and stands still meanwhile",
     "signatures": "every signature is by a key registered for that purpose then, and used once",
     "matching": "every lease is the one that bids and tasks lead to, at its price",
     "quotes": "quotes follow from the engine's rate and the creator's limit",
@@ -62,8 +70,7 @@ CHECKS = {
 OF_CHAIN = ("beacon blocks", "deposits", "payouts", "treasury", "anchors", "receipts")
 """Checks that ask the chain."""
 
-
-OF_LINES = ("records", "lines", "positions", "times", "commands", "entries", "balances", "evidence")
+OF_LINES = ("records", "lines", "times", "commands", "limits", "entries", "balances", "evidence")
 """Checks that need nothing but the events as they stand; the others follow what happened."""
 
 
@@ -81,6 +88,8 @@ class Finding(Value, omit_defaults=True):
     """Number of the record in the log, from 1."""
     offset: int = -1
     """Of the record's or line's first byte in the file."""
+    look: str = ""
+    """How to look at it again: a command, to be given in the bundle's folder."""
 
 
 class Check(Value):
@@ -90,6 +99,7 @@ class Check(Value):
     seen: int
     """How many things it looked at."""
     note: str = ""
+    found: int = 0
 
 
 class Report(Value):
@@ -109,6 +119,8 @@ class Report(Value):
     notes: tuple[str, ...] = ()
     error: str = ""
     """Why there was nothing to audit (exit 3)."""
+    head: str = ""
+    """`SIZE:ROOT`, as far as the log could be read."""
 
     def json(self) -> bytes:
         return msgspec.json.encode(self)
@@ -120,71 +132,57 @@ class Report(Value):
         marks = {"passed": "ok     ", "failed": "FAILED ", "skipped": "skipped"}
         lines = [f"log {self.log}  size {self.size}  root {self.root}"]
         lines += [f"{marks[it.status]}  {it.name:<14} {it.seen:>9}  {it.note or it.shows}" for it in self.checks]
-        lines += [_line(it) for it in self.findings]
-        if self.found > len(self.findings):
-            lines.append(f"and {self.found - len(self.findings)} more findings")
+        for it in self.findings:
+            lines += [f"finding: {it.check}: {where(it)}: {it.message}{facts(it)}", *([f"         {it.look}"] if it.look else [])]
+        lines += self._more()
         lines += [f"note: {note}" for note in self.notes]
-        lines.append(("clean", f"{self.found} findings", "incomplete: a skipped check is not a pass", "bad input")[self.exit])
+        lines.append(f"to note for the next time: --head {self.head}")
+        lines.append(self.verdict)
         return "\n".join(lines) + "\n"
 
+    def markdown(self) -> str:
+        """For a file that is kept."""
+        if self.error:
+            return f"# Audit\n\nBad input: {self.error}\n"
+        lines = [
+            "# Audit",
+            "",
+            f"Log `{self.log}`, {self.size} events in {self.records} records, root `{self.root}`: **{self.verdict}**.",
+            "",
+        ]
+        lines += ["| check | status | looked at | found | what it shows |", "|---|---|--:|--:|---|"]
+        lines += [f"| {it.name} | {it.status} | {it.seen} | {it.found} | {it.note or it.shows} |" for it in self.checks]
+        lines += ["", "## Findings", ""] if self.findings else []
+        for it in self.findings:
+            lines += [f"* **{it.check}**, {where(it)}: {_cell(it.message + facts(it))}", *([f"  `{it.look}`"] if it.look else [])]
+        lines += ["", *(f"* {line}" for line in (*self._more(), *self.notes))]
+        return "\n".join([*lines, "", f"To note for the next time: `--head {self.head}`", ""])
 
-def _line(it: Finding) -> str:
-    where = [f"position {it.position}"] if it.position else []
-    where += [f"{it.file} record {it.record} byte {it.offset}" if it.record else it.file] if it.file else []
-    facts = f": expected {it.expected or 'nothing'}, actual {it.actual or 'nothing'}" if it.expected or it.actual else ""
-    return f"finding: {it.check}: {', '.join(where) or 'bundle'}: {it.message}{facts}"
+    @property
+    def verdict(self) -> str:
+        return ("clean", f"{self.found} findings", "incomplete: a skipped check is not a pass", "bad input")[self.exit]
+
+    def _more(self) -> list[str]:
+        return [f"and {it.found - KEPT_MAX} more findings of {it.name}" for it in self.checks if it.found > KEPT_MAX]
+
+
+def where(it: Finding) -> str:
+    parts = [f"position {it.position}"] if it.position else []
+    parts += [f"{it.file} record {it.record} byte {it.offset}" if it.record else it.file] if it.file else []
+    return ", ".join(parts) or "bundle"
+
+
+def facts(it: Finding) -> str:
+    return f": expected {it.expected or 'nothing'}, actual {it.actual or 'nothing'}" if it.expected or it.actual else ""
+
+
+def _cell(text: str) -> str:
+    """Without what Markdown would take for its own."""
+    return "".join(f"\\{each}" if each in "\\`*_[]<>|#" else each for each in text)
 
 
 def bad_input(error: str) -> Report:
     return Report(BAD_INPUT, "", 0, "", 0, {}, (), (), 0, error=error)
-
-
-class Findings:
-    """What the checks write down as they go."""
-
-    def __init__(self) -> None:
-        self.seen: Counter[str] = Counter()
-        self.skipped: dict[str, str] = {}
-        self.failed: dict[str, int] = {}
-        self.kept: list[Finding] = []
-        self.notes: list[str] = []
-        self._known: set[tuple[str, int, str]] = set()
-
-    def found(
-        self, check: str, message: str, position: int = 0, *, expected: object = "", actual: object = "", at: "Place | None" = None
-    ) -> None:
-        """Something is wrong. Said twice of one event and check by two ways of checking, it counts once."""
-        place = at or Place()
-        key = check, position, f"{place.file} {place.offset} {message if not position else ''}"
-        if key in self._known:
-            return
-        self._known.add(key)
-        self.failed[check] = self.failed.get(check, 0) + 1
-        if len(self.kept) < FINDINGS_MAX:
-            texts = _short(expected), _short(actual)
-            self.kept.append(Finding(check, message, position, *texts, place.file, place.record, place.offset))
-
-    def missing(self, check: str, why: str) -> None:
-        """The check, or a part of it, could not be made."""
-        self.skipped.setdefault(check, why)
-
-    def note(self, text: str) -> None:
-        if text not in self.notes:
-            self.notes.append(text)
-
-    def report(self, log: str, size: int, root: str, records: int, void: dict[str, int]) -> Report:
-        checks = tuple(self._check(name, shows) for name, shows in CHECKS.items())
-        found = sum(self.failed.values())
-        exit_: Exit = FOUND if found else INCOMPLETE if self.skipped else CLEAN
-        ordered = sorted(self.kept, key=lambda it: it.position)
-        return Report(exit_, log, size, root, records, void, checks, tuple(ordered), found, tuple(self.notes))
-
-    def _check(self, name: str, shows: str) -> Check:
-        if count := self.failed.get(name):
-            return Check(name, shows, "failed", self.seen[name], f"{count} findings" if count > 1 else "1 finding")
-        if name in self.skipped:
-            return Check(name, shows, "skipped", self.seen[name], self.skipped[name])
-        return Check(name, shows, "passed", self.seen[name])
 
 
 class Place(Value):
@@ -193,6 +191,106 @@ class Place(Value):
     file: str = ""
     record: int = 0
     offset: int = -1
+
+
+NOWHERE = Place()
+
+
+class Findings:
+    """What the checks write down as they go. However much there is to write, it stays small."""
+
+    def __init__(self) -> None:
+        self.seen: Counter[str] = Counter()
+        self.skipped: dict[str, str] = {}
+        self.failed: Counter[str] = Counter()
+        self.kept: list[Finding] = []
+        self.notes: list[str] = []
+        self.remarks: dict[str, str] = {}
+        """What is to be said of a check that passed."""
+        self._listed: Counter[str] = Counter()
+        self._known: set[tuple[str, int, str]] = set()
+        self._place, self._record, self._start = NOWHERE, b"", 0
+
+    def begin(self, place: Place, record: bytes, start: int) -> None:
+        """Of what follows, the most is about this record, whose first event is at `start`."""
+        self._known.clear()
+        self._place, self._record, self._start = place, record, start
+
+    def found(
+        self,
+        check: str,
+        message: str,
+        position: int = 0,
+        *,
+        expected: object = "",
+        actual: object = "",
+        about: str = "",
+        at: Place | None = None,
+    ) -> None:
+        """Something is wrong. Said twice of one event and check by two ways of checking, it counts once; `about` says what else it is
+        about than the event."""
+        key = check, position, f"{about} {at or ''} {'' if position else message}"
+        if key in self._known:
+            return
+        self._known.add(key)
+        self.failed[check] += 1
+        if self._listed[check] < KEPT_MAX:
+            place = at or self._line(position)
+            texts = _short(expected), _short(actual)
+            self._keep(Finding(check, message, position, *texts, place.file, place.record, place.offset, _look(place, position)))
+
+    def _keep(self, it: Finding) -> None:
+        self._listed[it.check] += 1
+        self.kept.append(it)
+
+    def _line(self, position: int) -> Place:
+        """Where the event's line is, if it is in this record."""
+        lines = self._record.split(b"\n") if position >= self._start > 0 else []
+        at = position - self._start + 1
+        if at >= len(lines) - 1:
+            return NOWHERE
+        return Place(self._place.file, self._place.record, self._place.offset + sum(len(line) + 1 for line in lines[:at]))
+
+    def missing(self, check: str, why: str) -> None:
+        """The check, or a part of it, could not be made."""
+        self.skipped.setdefault(check, why)
+
+    def note(self, text: str) -> None:
+        if text not in self.notes and len(self.notes) < KEPT_MAX:
+            self.notes.append(text)
+
+    def add(self, later: "Findings") -> None:
+        """What was found in what follows, by somebody else."""
+        self.seen.update(later.seen)
+        self.failed.update(later.failed)
+        for check, why in later.skipped.items():
+            self.missing(check, why)
+        for it in later.kept:
+            if self._listed[it.check] < KEPT_MAX:
+                self._keep(it)
+        for text in later.notes:
+            self.note(text)
+        self.remarks.update(later.remarks)
+
+    def report(self, log: str, size: int, root: str, records: int, void: dict[str, int]) -> Report:
+        checks = tuple(self._check(name, shows) for name, shows in CHECKS.items())
+        found = sum(self.failed.values())
+        exit_: Exit = FOUND if found else INCOMPLETE if self.skipped else CLEAN
+        ordered = tuple(sorted(self.kept, key=lambda it: it.position))
+        return Report(exit_, log, size, root, records, void, checks, ordered, found, tuple(self.notes), head=f"{size}:{root}")
+
+    def _check(self, name: str, shows: str) -> Check:
+        if count := self.failed[name]:
+            return Check(name, shows, "failed", self.seen[name], f"{count} findings" if count > 1 else "1 finding", count)
+        if name in self.skipped:
+            return Check(name, shows, "skipped", self.seen[name], self.skipped[name])
+        return Check(name, shows, "passed", self.seen[name], self.remarks.get(name, ""))
+
+
+def _look(place: Place, position: int) -> str:
+    if place.offset >= 0:
+        return f"tail -c +{place.offset + 1} {place.file} | head -n 1"
+    return f"gridledger explain {position} --bundle ." if position else ""
 
 
 def _short(value: object) -> str:

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from auditor.bundle import BadBundle, Bundle
+from auditor.checks.forms import Forms
 from auditor.reading import Reader
 from auditor.report import Findings
+from auditor.state import State
 from domain.event import Event, Recorded
 from domain.house import rules
 from domain.parts import CheckClaim
@@ -83,9 +85,11 @@ def read(path: Path) -> Story:
     story, findings = Story(), Findings()
     with Bundle(path) as bundle:
         reader = Reader(bundle, findings)
+        forms = Forms(findings, State(reader.head))
         for taken in reader.blocks():
             if taken.events is None:
                 break
+            forms.take(taken)
             story.begin(taken.events[0].at_us)
             try:
                 for it in taken.events:

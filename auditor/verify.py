@@ -1,50 +1,84 @@
-"""Verify a bundle: everything that an outsider can recompute, from nothing but the bundle and a node of the chain."""
+"""Verify a bundle: everything that an outsider can recompute, from nothing but the bundle and a node of the chain.
 
+The log goes by once, and what is remembered of it is what is still open (auditor/state.py); ranges of it may be verified side by side
+(auditor/ranges.py). What needs the whole log is watched here: earlier heads, and the chain.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from auditor import bundle as bundles
+from auditor import ranges
 from auditor.bundle import BadBundle, Bundle
-from auditor.chain import Node, Silent, collect
-from auditor.checks.decisions import Decisions
-from auditor.checks.evidence import Evidence
-from auditor.checks.money import Books
+from auditor.chain import Listening, Node, Source, Told
+from auditor.checks.heads import Heads, Noted
 from auditor.checks.onchain import OnChain
-from auditor.checks.signatures import Signatures
 from auditor.facts import Facts
-from auditor.reading import Reader
+from auditor.ranges import Outcome, Progress
+from auditor.reading import Taken
 from auditor.report import CHECKS, OF_CHAIN, OF_LINES, Findings, Place, Report, bad_input
 
 CUT = "not to the end of the log"
 """Why a check is skipped that needs all of the log."""
 
 
-def verify(path: Path, rpc_url: str | None = None, *, told: Facts | None = None) -> Report:
+def verify(
+    path: Path,
+    rpc_url: str | None = None,
+    *,
+    told: Facts | None = None,
+    heads: Sequence[Noted] = (),
+    jobs: int | None = None,
+    progress: Progress = lambda _: None,
+) -> Report:
     """Never raises for what is in the bundle; a node that fails leaves its checks skipped. `told` is what a node said before, for who
-    verifies many bundles beside one chain."""
+    verifies many bundles beside one chain. `heads` are those that the auditor noted earlier. `jobs` processes verify a large log, by
+    default as many as there are cores; the report is the same."""
     try:
-        with Bundle(path) as bundle:
-            return _verify(bundle, rpc_url, told)
+        with Bundle(path) as bundle, _asked(rpc_url, told) as source:
+            return _verify(bundle, source, heads, jobs, progress)
     except BadBundle as reason:
         return bad_input(str(reason))
 
 
-def _verify(bundle: Bundle, rpc_url: str | None, told: Facts | None) -> Report:
+@contextmanager
+def _asked(rpc_url: str | None, told: Facts | None) -> Iterator[Source | None]:
+    if told or not rpc_url:
+        yield Told(told) if told else None
+        return
+    with Node(rpc_url) as node:
+        yield node
+
+
+def _verify(bundle: Bundle, source: Source | None, noted: Sequence[Noted], jobs: int | None, progress: Progress) -> Report:
     findings = Findings()
     check_files(bundle, findings)
-    reader, books, chain = Reader(bundle, findings), Books(findings), OnChain(findings)
-    decisions, evidence = Decisions(findings, Signatures(findings)), Evidence(bundle, findings)
-    for taken in reader.blocks():
-        chain.take(taken)
-        decisions.take(taken)
+    kept = bundle.receipts()
+    unheard = set[object](_facts(kept))
+    heads = Heads(bundle, findings, noted)
+    beside = Listening(source, unheard.discard) if source else Told(kept) if kept else None
+    chain = OnChain(findings, beside, heads.root, strict=source is not None)
+
+    def watch(taken: Taken) -> None:
+        heads.take(taken)
         for recorded in taken.events or ():
-            books.take(recorded)
-            evidence.take(recorded)
-    books.finish()
-    check_chain(bundle, reader, chain, findings, rpc_url, told)
-    check_manifest(bundle, reader, chain, findings)
-    if decisions.lost or not reader.whole:
-        unfinished(findings, () if not reader.whole else ("records",) if not reader.understood else OF_LINES)
-    return findings.report(reader.head.log, reader.head.size, reader.head.root, reader.records, dict(reader.void))
+            chain.take(recorded)
+
+    outcome = ranges.verify(bundle, jobs, watch, progress)
+    heads.finish(whole=outcome.whole)
+    chain.finish(outcome.head.size)
+    if source is None:
+        for name in OF_CHAIN:
+            findings.missing(name, "needs the chain: give its RPC")
+    elif not chain.silent:
+        check_receipts(bundle, outcome, kept, unheard, findings)
+    check_manifest(bundle, outcome, chain, findings)
+    if not (outcome.whole and outcome.understood and outcome.followed):
+        unfinished(findings, () if not outcome.whole else ("records",) if not outcome.understood else OF_LINES)
+    whole, head = outcome.findings, outcome.head
+    whole.add(findings)
+    return whole.report(head.log, head.size, head.root, outcome.records, dict(outcome.void))
 
 
 def unfinished(findings: Findings, finished: tuple[str, ...]) -> None:
@@ -55,50 +89,25 @@ def unfinished(findings: Findings, finished: tuple[str, ...]) -> None:
             findings.missing(name, CUT)
 
 
-def check_chain(bundle: Bundle, reader: Reader, chain: OnChain, findings: Findings, rpc_url: str | None, told: Facts | None = None) -> None:
-    """With a node, all that the log and the bundle say of the chain. Without one, what came with the bundle can contradict the log, but
-    it proves nothing."""
-    kept = bundle.receipts()
-    if not rpc_url and told is None:
-        for name in OF_CHAIN:
-            findings.missing(name, "needs the chain: give its RPC")
-        if kept:
-            chain.compare(kept)
-        return
-    try:
-        facts = told or ask(rpc_url or "", chain)
-    except Silent as reason:
-        for name in OF_CHAIN:
-            findings.missing(name, str(reason))
-        return
-    chain.compare(facts)
-    if reader.whole and reader.understood and reader.head.size >= bundle.manifest.size:
-        check_receipts(kept, facts, findings)
-    else:
-        # The chain is asked for what the log names: of what the unread rest names, nothing is known, so nothing of it can be called false.
-        findings.missing("receipts", CUT)
+def _facts(kept: Facts | None) -> Iterator[object]:
+    if kept:
+        for name in ("blocks", "logs", "balances", "gas"):
+            yield from getattr(kept, name)
 
 
-def ask(rpc_url: str, chain: OnChain) -> Facts:
-    """All that the log asks of its chain. Raises `Silent`."""
-    with Node(rpc_url) as node:
-        if (id_ := node.chain_id()) != chain.chain_id:
-            raise Silent(f"the node is of chain {id_}, the log of chain {chain.chain_id}")
-        return collect(node, chain.wanted())
-
-
-def check_receipts(kept: Facts | None, facts: Facts, findings: Findings) -> None:
+def check_receipts(bundle: Bundle, outcome: Outcome, kept: Facts | None, unheard: set[object], findings: Findings) -> None:
     """Whatever the bundle brought of the chain is the chain's. It was made earlier, so the chain may have more."""
-    if kept is None:
+    if not (outcome.whole and outcome.understood and outcome.head.size >= bundle.manifest.size):
+        # The chain was asked for what the log names: of what the unread rest names, nothing is known, so nothing of it can be called false.
+        findings.missing("receipts", CUT)
+    elif kept is None:
         findings.note("the bundle brought nothing of the chain: the chain itself was asked")
-        return
-    for name in ("blocks", "logs", "balances", "gas"):
-        mine = getattr(facts, name)
-        for it in getattr(kept, name):
+    else:
+        for it in _facts(kept):
             findings.seen["receipts"] += 1
-            if it not in mine:
-                place = Place(bundles.RECEIPTS)
-                findings.found("receipts", f"one of the {name} is not the chain's", expected="as on chain", actual=it, at=place)
+            if it in unheard:
+                message = "one of the chain's facts is not the chain's"
+                findings.found("receipts", message, expected="as on chain", actual=it, at=Place(bundles.RECEIPTS))
 
 
 def check_files(bundle: Bundle, findings: Findings) -> None:
@@ -122,16 +131,16 @@ def check_files(bundle: Bundle, findings: Findings) -> None:
             findings.found("files", "the file is not what the manifest says", expected=expected, actual=actual, at=Place(name))
 
 
-def check_manifest(bundle: Bundle, reader: Reader, chain: OnChain, findings: Findings) -> None:
+def check_manifest(bundle: Bundle, outcome: Outcome, chain: OnChain, findings: Findings) -> None:
     """What it says of itself and of the log."""
-    manifest, head, place = bundle.manifest, reader.head, Place(bundles.MANIFEST)
+    manifest, head, place = bundle.manifest, outcome.head, Place(bundles.MANIFEST)
     findings.seen["manifest"] += 1
     if manifest.sha256 != bundle.sealed:
         findings.found("manifest", "the manifest was changed", expected=bundle.sealed, actual=manifest.sha256, at=place)
     expected = f"log {head.log} size {head.size} root {head.root}"
     actual = f"log {manifest.log} size {manifest.size} root {manifest.root}"
-    if expected != actual and reader.whole:
+    if expected != actual and outcome.whole:
         findings.found("manifest", "the manifest names another head than its log has", expected=expected, actual=actual, at=place)
     listed = tuple(bundles.OnChain(it.asset, it.chain_id, it.contract, it.treasury) for it in chain.assets.values())
-    if reader.understood and reader.whole and manifest.assets != listed:
+    if outcome.understood and outcome.whole and manifest.assets != listed:
         findings.found("manifest", "the manifest names other contracts", expected=listed, actual=manifest.assets, at=place)

@@ -3,6 +3,7 @@
 A transaction of type 2 is 0x02 ‖ RLP of twelve fields (EIP-1559); a batch calls `pay(bytes32[],address[],uint256[])` of the treasury.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from eth_account import Account
@@ -36,8 +37,15 @@ class Bytes(NamedTuple):
     items: tuple[Paid, ...]
 
 
+def mined(pos: int, event: batch.MinedEvent, signed: Sequence[str], findings: Findings) -> None:
+    """Only what was signed for a batch can have been mined: its first bytes, or others with a higher fee."""
+    findings.seen["batches"] += 1
+    if event.tx_hash not in signed:
+        findings.found("batches", "these bytes were not signed for the batch", pos, expected=list(signed), actual=event.tx_hash)
+
+
 def check(pos: int, event: batch.Signed, world: World, findings: Findings) -> None:
-    """Against the payouts as they stand before the event."""
+    """Against the payouts as they stand before the event; with a higher fee, against the batch as it was first signed."""
     findings.seen["batches"] += 1
     asset = world.assets[event.asset]
     try:
@@ -53,6 +61,12 @@ def check(pos: int, event: batch.Signed, world: World, findings: Findings) -> No
             findings.found("batches", f"the {name} of the signed bytes", pos, expected=mine, actual=theirs)
     if items != said.items:
         findings.found("batches", "what the signed bytes pay", pos, expected=items, actual=said.items)
+    before = world.batches.get(event.batch)
+    if before and (before.nonce, before.payouts) != (event.nonce, list(event.payouts)):
+        kept, given = (before.nonce, before.payouts), (event.nonce, event.payouts)
+        findings.found("batches", "a batch keeps its nonce and its payouts", pos, expected=kept, actual=given)
+    if before is None and 0 <= world.nonce != event.nonce - 1:
+        findings.found("batches", "the nonces of batches are dense", pos, expected=world.nonce + 1, actual=event.nonce)
     payers = [key for person in world.people.values() if "payer" in person.roles for key in person.keys]
     if said.sender not in payers:
         findings.found("batches", "signed by nobody who may pay", pos, expected=payers, actual=said.sender)

@@ -10,14 +10,13 @@ from auditor.checks import batches, commands, draws
 from auditor.checks.signatures import Signatures
 from auditor.reading import Taken
 from auditor.report import Findings
-from domain.accounts import NO_MONEY
-from domain.errors import NotAllowed, Refused, SealBroken, VerdictNotByRule
+from auditor.state import State
+from domain.errors import MoneyFrozen, NotAllowed, Refused, SealBroken, VerdictNotByRule
 from domain.event import Event, Origin, Recorded
-from domain.house import house
+from domain.house import house, invariants, override
 from domain.house import ledger as ledger_events
 from domain.ids import HOUSE, NO_ACCOUNT, AccountId, Actor, WorkerId, command_id
 from domain.log.ledger import FULL_BYTES
-from domain.log.merkle import Head
 from domain.market import worker
 from domain.proof import audit, beacon, bench, ruling, verdict
 from domain.treasury import account, batch, earnings, stake
@@ -28,6 +27,8 @@ BY_EVENT: dict[type[Event], str] = {
     task.Leased: "matching",
     job.Quoted: "quotes",
     beacon.Drawn: "beacons",
+    batch.Signed: "batches",
+    override.Applied: "freezes",
     audit.Opened: "lottery",
     audit.SecondLook: "lottery",
     audit.Widened: "tallies",
@@ -55,7 +56,13 @@ BY_FIELD = {
 }
 """Which check some of the fields of draws belong to."""
 
-BY_REFUSAL: dict[type[Refused], str] = {SealBroken: "seals", VerdictNotByRule: "seals", NotAllowed: "lifecycles"}
+BY_REFUSAL: dict[type[Refused], str] = {
+    **dict.fromkeys((SealBroken, VerdictNotByRule), "seals"),
+    NotAllowed: "lifecycles",
+    MoneyFrozen: "freezes",
+}
+LOOK_EVERY = 10_000
+"""Events after which the whole world is looked at."""
 NOT_DECIDED = {"parameters"}
 """What the world cannot know beforehand: a policy's numbers are the admins' choice, and signed by them."""
 
@@ -63,24 +70,47 @@ NOT_DECIDED = {"parameters"}
 class Decisions:
     """A world that follows the log. `lost` when the log did what no world can follow."""
 
-    def __init__(self, findings: Findings, signatures: Signatures) -> None:
-        self.world = World()
+    def __init__(self, findings: Findings, state: State) -> None:
         self.lost = False
-        self._at_us = 0
-        self._findings, self._signatures = findings, signatures
+        self._findings, self._state, self._signatures = findings, state, Signatures(findings, state)
+        self._looked = state.head.size
+
+    @property
+    def world(self) -> World:
+        return self._state.world
 
     def take(self, taken: Taken) -> None:
         """The next block."""
-        events = taken.events
-        if self.lost or events is None:
+        if self.lost or taken.events is None:
             self.lost = True
             return
         try:
-            self._block(events, taken.block.after, sum(map(len, taken.block.lines)) + len(taken.block.lines))
+            self._block(taken.events, sum(map(len, taken.block.lines)) + len(taken.block.lines))
         except _Lost:
             self.lost = True
+            return
+        self._state.end(taken)
+        if taken.block.after.size // LOOK_EVERY > taken.before.size // LOOK_EVERY:
+            self._look()
 
-    def _block(self, events: Sequence[Recorded[Event]], after: Head, size: int) -> None:
+    def finish(self) -> None:
+        """After the last block."""
+        if not self.lost and self._looked != self._state.head.size:
+            self._look()
+
+    def _look(self) -> None:
+        """At all of the world."""
+        self._looked = self._state.head.size
+        try:
+            for breach in invariants.breaches(self.world):
+                self._findings.seen["invariants"] += 1
+                if breach:
+                    what, expected, actual = f"{breach.subject}: {breach.what}", breach.expected, breach.actual
+                    self._findings.found("invariants", what, self._looked, expected=expected, actual=actual, about=what)
+        except Exception as error:
+            self._findings.found("invariants", f"no world is so: {error!r}", self._looked)
+
+    def _block(self, events: Sequence[Recorded[Event]], size: int) -> None:
         at_us = events[0].at_us
         chores: Iterator[house.Chore] | None = None
         steered = events[0].pos == 1 or isinstance(events[0].event, ledger_events.LeaderElected)
@@ -100,7 +130,6 @@ class Decisions:
                 self._outside(command)
         if not steered and size < FULL_BYTES:
             self._owed(chores or house.chores(self.world, at_us), events[-1].pos)
-        self.world.end_block(at_us, after.size, after.root)
 
     def _begin(self, command: Sequence[Recorded[Event]]) -> None:
         """The first block: its facts are what everything else is judged by, its form is not free."""
@@ -110,6 +139,9 @@ class Decisions:
             self._findings.found("commands", "not the command that begins a log", 1, expected=origin.cmd, actual=first.cmd)
         try:
             asked = commands.begun([it.event for it in command])
+            if asked.log != self._state.head.log:
+                expected, actual = self._state.head.log, asked.log
+                self._findings.found("authority", "the log's name", 1, expected=expected, actual=actual)
         except (ValueError, TypeError, IndexError) as error:
             self._findings.found("authority", f"a log does not begin so: {error}", 1, actual=first.event)
             self._follow(None, command, first)
@@ -211,8 +243,13 @@ class Decisions:
 
     def _recompute(self, it: Recorded[Event]) -> None:
         try:
-            if isinstance(it.event, batch.Signed):
-                batches.check(it.pos, it.event, self.world, self._findings)
+            match it.event:
+                case batch.Signed():
+                    batches.check(it.pos, it.event, self.world, self._findings)
+                case batch.MinedEvent():
+                    batches.mined(it.pos, it.event, self._state.signed.get(it.event.batch, ()), self._findings)
+                case beacon.Drawn():
+                    self._sealed(it.pos, it.event)
             for value in draws.recompute(it.event, self.world):
                 self._findings.seen[value.check] += 1
                 if value.expected != value.actual:
@@ -236,18 +273,21 @@ class Decisions:
                 self._findings.found(BY_FIELD.get(name, check), name, it.pos, expected=mine, actual=theirs)
         return True
 
+    def _sealed(self, pos: int, event: beacon.Drawn) -> None:
+        """A beacon's sealed head is the log's own after the last block with a time up to the grid time."""
+        self._findings.seen["beacons"] += 1
+        size, root = self._state.seals.at(event.grid_us)
+        if (event.sealed_size, event.sealed_root) != (size, root):
+            expected, actual = f"size {size} root {root}", f"size {event.sealed_size} root {event.sealed_root}"
+            self._findings.found("beacons", "sealed head", pos, expected=expected, actual=actual)
+
     def _apply(self, it: Recorded[Event]) -> None:
-        world = self.world
-        if it.at_us != self._at_us:
-            # As the ledger does it: what a block's first command decides, it decides by the policy of the block before.
-            self._at_us = it.at_us
-            world.begin_block(it.at_us)
-        world.begin_event(it.pos, it.at_us)
-        world.versions[it.stream] = it.ver
-        world.post(it.entry or NO_MONEY)
+        version = self.world.versions.get(it.stream, 0) + 1
+        if it.ver != version:
+            self._findings.found("positions", f"versions of {it.stream} are not dense", it.pos, expected=version, actual=it.ver)
         self._findings.seen["lifecycles"] += 1
         try:
-            it.event.apply(world)
+            self._state.follow(it)
         except Exception as error:
             self._findings.found("lifecycles", f"{it.event.verb()} cannot happen here: {error!r}", it.pos, actual=it.event)
             raise _Lost from error

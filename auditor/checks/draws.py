@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 from domain import accounts
 from domain.event import Event
+from domain.house import override
 from domain.ids import AccountId, TaskId, WorkerId
 from domain.parts import Audit, Task
 from domain.proof import audit, bench, ruling
-from domain.treasury import stake
+from domain.treasury import batch, payout, stake
 from domain.work import job, task
 from domain.world import World
 
@@ -227,6 +228,20 @@ def bench_opened(it: bench.Opened, world: World) -> Iterator[Value]:
         yield Value("scores", "seed", drawn("gl/bench/1", value, int(it.worker.split("-")[1]), 0) >> 32, it.seed)
 
 
+def stands_still(_: Event, world: World) -> Iterator[Value]:
+    """No new escrow and no payout while money is frozen."""
+    yield Value("freezes", "money moves while it is frozen", False, world.frozen)
+
+
+def overridden(it: override.Applied, world: World) -> Iterator[Value]:
+    """A freeze by the watch alone, or two admins; a release by two admins, always. Numbers are dense, and it is done once."""
+    yield Value("freezes", "number", world.overrides + 1, it.number)
+    yield Value("freezes", "action", "release" if world.frozen else "freeze", it.action)
+    if it.action == "release" or it.approver:
+        second = world.people.get(AccountId(it.approver))  # type: ignore[arg-type]
+        yield Value("freezes", "a second admin", True, bool(second and it.approval and "admin" in second.roles))
+
+
 DRAWS: dict[type[Event], Callable[[Any, World], Iterator[Value]]] = {
     audit.Opened: opened,
     audit.Widened: widened,
@@ -238,9 +253,14 @@ DRAWS: dict[type[Event], Callable[[Any, World], Iterator[Value]]] = {
     stake.Slashed: slashed,
     bench.Scored: scored,
     bench.Opened: bench_opened,
+    override.Applied: overridden,
 }
+STILL = (job.Opened, payout.Requested, batch.Signed)
+"""What does not happen while money is frozen."""
 
 
 def recompute(event: Event, world: World) -> Iterator[Value]:
     """Values of this event beside what the world before it makes them."""
+    if isinstance(event, STILL):
+        return stands_still(event, world)
     return DRAWS[type(event)](event, world) if type(event) in DRAWS else iter(())

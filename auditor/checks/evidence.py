@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from hashlib import sha256
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from auditor.bundle import Bundle
 from auditor.report import Findings, Place
 from domain.event import Event, Recorded
-from domain.ids import AuditId, TaskId
+from domain.ids import AuditId
 from domain.proof import audit, comparator, proof, ruling, verdict
 from domain.work import tiles
 
@@ -28,27 +30,27 @@ class Region(NamedTuple):
     worker: str
 
 
-class Regions:
-    """Reads the events, and names the regions of each audit as it closes: then they are public."""
+class Regions(Struct):
+    """Reads the events, and names the regions of each audit as it closes: then they are public. What is open is remembered."""
 
-    def __init__(self) -> None:
-        self._proofs: dict[tuple[TaskId, int], tuple[str, ...]] = {}
-        self._audits: dict[AuditId, tuple[TaskId, int]] = {}
-        self._reveals: dict[AuditId, list[tuple[int, verdict.Revealed]]] = {}
+    proofs: dict[str, tuple[str, ...]] = {}
+    """By task and fence."""
+    audits: dict[AuditId, str] = {}
+    reveals: dict[AuditId, list[tuple[int, verdict.Revealed]]] = {}
 
     def take(self, it: Recorded[Event]) -> Iterator[Region]:
         match it.event:
             case proof.Committed() as event if not event.late:
-                self._proofs[event.task, event.fence] = event.raw
+                self.proofs[f"{event.task} {event.fence}"] = event.raw
             case ruling.Accepted() as event if event.basis == "waived":
-                self._proofs.pop((event.task, event.fence), None)
+                self.proofs.pop(f"{event.task} {event.fence}", None)
             case audit.Opened() as event:
-                self._audits[event.audit] = event.task, event.fence
+                self.audits[event.audit] = f"{event.task} {event.fence}"
             case verdict.Revealed() as event:
-                self._reveals.setdefault(event.audit, []).append((it.pos, event))
+                self.reveals.setdefault(event.audit, []).append((it.pos, event))
             case audit.Closed() as event:
-                raw = self._proofs.pop(self._audits.pop(event.audit, (event.task, 0)), ())
-                for position, revealed in self._reveals.pop(event.audit, ()):
+                raw = self.proofs.pop(self.audits.pop(event.audit, ""), ())
+                for position, revealed in self.reveals.pop(event.audit, ()):
                     for metric, own in zip(revealed.metrics, revealed.evidence_sha256, strict=False):
                         yield Region(position, metric, own, raw[metric.region] if 0 <= metric.region < len(raw) else "")
             case _:
@@ -58,8 +60,8 @@ class Regions:
 class Evidence:
     """Compares the regions of closed audits again."""
 
-    def __init__(self, bundle: Bundle, findings: Findings) -> None:
-        self._bundle, self._findings, self._regions = bundle, findings, Regions()
+    def __init__(self, bundle: Bundle, findings: Findings, regions: Regions) -> None:
+        self._bundle, self._findings, self._regions = bundle, findings, regions
 
     def take(self, it: Recorded[Event]) -> None:
         for region in self._regions.take(it):

@@ -10,10 +10,13 @@ import coincurve
 from eth_utils.crypto import keccak
 
 from auditor.report import Findings
+from auditor.state import State
 from domain.event import Event, Recorded
-from domain.proof import proof
+from domain.house import override
+from domain.market import bid
+from domain.proof import proof, verdict
 from domain.signing import Claim
-from domain.treasury import account
+from domain.treasury import account, payout, stake
 from domain.world import World
 
 REMEMBERED = 1 << 14
@@ -22,11 +25,11 @@ CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
 
 class Signatures:
-    """All that were seen, and the check of the next one."""
+    """That nobody signs twice is told by what he signs: a number, a fence, a round that the world knows to be over. Only what two admins
+    do has none of them, and is remembered."""
 
-    def __init__(self, findings: Findings) -> None:
-        self._findings = findings
-        self._used: dict[str, int] = {}
+    def __init__(self, findings: Findings, state: State) -> None:
+        self._findings, self._state = findings, state
 
     def take(self, it: Recorded[Event], world: World) -> tuple[str, str]:
         """(signer, approver) as the ledger must have seen them; for a signature that does not hold, whom it pretends to be by, so that
@@ -49,12 +52,40 @@ class Signatures:
             self._findings.found(
                 "signatures", f"{claim.kind} is signed by no such key", it.pos, expected=expected, actual=signer or "no key"
             )
-        elif (before := self._used.get(claim.signature)) and not (isinstance(it.event, proof.Committed) and it.event.late):
-            self._findings.found(
-                "signatures", f"{claim.kind}: this signature was used at position {before}", it.pos, actual=claim.signature
-            )
-        self._used.setdefault(claim.signature, it.pos)
+        elif before := self._used(it.event, claim):
+            message = f"{claim.kind}: this signature was used {before}"
+            self._findings.found("signatures", message, it.pos, actual=claim.signature)
         return signer if signer in lawful else next(iter(lawful), "")
+
+    def _used(self, event: Event, claim: Claim) -> str:
+        """When a signature like this was used, if it was."""
+        world = self._state.world
+        if at := self._state.approved.get(claim.signature):
+            return f"at position {at}"
+        if isinstance(event, proof.Committed):
+            of = world.tasks.get(event.task)
+            over = of is not None and of.fence == event.fence and of.proof is not None
+            return "for the proof of this attempt" if over and not event.late else ""
+        if isinstance(event, verdict.Committed):
+            judged = event.audit in world.audits and event.checker in world.audits[event.audit].seals
+            return "for the seal of this checker" if judged else ""
+        number, last = dict(claim.fields).get("number", 0), _last(event, world)
+        return f"with number {number}, the last one is {last}" if isinstance(number, int) and 0 < number <= last else ""
+
+
+def _last(event: Event, world: World) -> int:
+    """The number that was last signed for what the event is about."""
+    match event:
+        case bid.Set():
+            return world.workers[event.worker].bids if event.worker in world.workers else 0
+        case stake.Locked() | stake.Unlocking():
+            return world.people[event.account].stakes if event.account in world.people else 0
+        case payout.Requested():
+            return world.people[event.account].payouts if event.account in world.people else 0
+        case override.Applied():
+            return world.overrides
+        case _:
+            return 0
 
 
 def _is_approval(event: Event) -> bool:

@@ -1,7 +1,7 @@
 """Verify as a whole: what is clean, what is incomplete, and what the chain contradicts. The node is a real HTTP server with a made-up
 chain; tests/auditor/test_anvil.py has a real one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,12 @@ from eth_account.messages import _hash_eip191_message, encode_typed_data
 from adapters.evm import transaction
 from auditor import bundle as bundles
 from auditor.checks import batches, signatures
+from auditor.checks.heads import Noted
 from auditor.export import ExportFailed, export
 from auditor.facts import Facts
 from auditor.report import OF_CHAIN, Report
 from auditor.verify import verify
+from domain.log.merkle import leaf_hash, tree_hash
 from domain.signing import typed_data
 from domain.treasury import batch
 from tests import network
@@ -32,13 +34,13 @@ class Case:
     report: Report
 
 
-def exported(tmp_path: Path, told: Facts | None = None, exported_from: Facts | None = None) -> Report:
+def exported(tmp_path: Path, told: Facts | None = None, exported_from: Facts | None = None, heads: Sequence[Noted] = ()) -> Report:
     """The life, exported by HTTP, and verified against a node that says `told`."""
     life, true = forging.life(), forging.facts(forging.life())
     with served(life.records, life.objects, exported_from or told or true) as url:
         export(url, url, tmp_path / "b")
     with served([], {}, told or true) as url:
-        return verify(tmp_path / "b", url)
+        return verify(tmp_path / "b", url, heads=heads)
 
 
 def statuses(report: Report, *names: str) -> set[str]:
@@ -56,11 +58,17 @@ def position(kind: str) -> int:
 
 
 def test_an_honest_life_is_clean_in_every_check(tmp_path: Path) -> None:
-    report = exported(tmp_path)
+    report = exported(tmp_path, heads=[noted(0), noted(218), noted(forging.life().ledger.head.size)])
 
     assert (report.exit, found(report), statuses(report)) == (0, [], {"passed"})
     assert [check.name for check in report.checks if not check.seen] == []
     assert (report.size, report.root) == (forging.life().ledger.head.size, forging.life().ledger.head.root)
+
+
+def noted(size: int) -> Noted:
+    """A head of the life that somebody wrote down."""
+    lines = [line for record in forging.life().records for line in record.split(b"\n")[1:-1]]
+    return Noted(size, tree_hash([*map(leaf_hash, lines[:size])]).hex())
 
 
 def test_a_longer_life_with_waived_proofs_is_clean(tmp_path: Path) -> None:
