@@ -77,6 +77,8 @@ class Me(Value):
     payouts: int
     """Number of the last payout request; likewise of the last stake command: the next one is one more."""
     stakes: int
+    overrides: int
+    """Likewise of the last override, whoever made it."""
     workers: list[Numbered]
     balances: dict[str, str]
     """Amounts in minor units: debits minus credits, so what is owed to the account is negative."""
@@ -136,7 +138,7 @@ def me(world: World, person: Person, scopes: list[str], size: int) -> Me:
     chain_id = next(iter(world.assets.values())).chain_id if world.assets else 0
     mine = [Numbered(worker.id, worker.bids) for worker in world.workers.values() if worker.owner == person.id]
     held = {str(name): str(amount) for name, amount in world.balances.items() if name.endswith(f".{person.id}")}
-    numbers = person.payouts, person.stakes
+    numbers = person.payouts, person.stakes, world.overrides
     return Me(size, world.log, chain_id, person.id, person.roles, scopes, person.payout_address, person.usable_us, *numbers, mine, held)
 
 
