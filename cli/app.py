@@ -50,10 +50,10 @@ class Root(Protocol):
 
 def create(root: Root) -> Callable[[], None]:
     """The program, over what the composition root offers."""
-    from cli import agents, audits, creators, offices, servers
+    from cli import agents, audits, creators, drills, offices, servers
 
     app = typer.Typer(name="gridledger", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=HELP)
-    for part in (servers, creators, agents, audits, offices):
+    for part in (servers, creators, agents, audits, drills, offices):
         part.add(app, root)
 
     def run() -> None:

@@ -1,0 +1,170 @@
+"""The drill: every fraud is caught with a hundred seeds, by the check that should; without that check the drill fails."""
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from auditor.bundle import BadBundle
+from auditor.drill import drill as drills
+from auditor.drill.desk import NoPlace, Original
+from auditor.drill.drill import FRAUDS, Drilled, attempt, commit, look
+from auditor.drill.fraud import Fraud, Mark, catches
+from auditor.report import CHECKS, Report
+from auditor.verify import verify
+from tests.auditor import forging
+from tests.auditor.served import served
+from tests.drill import lives
+
+SEEDS = 100
+DRILL_S_MAX = 180
+NAMED = {fraud.name: fraud for fraud in FRAUDS}
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return lives.bundle(tmp_path_factory.mktemp("drill") / "honest")
+
+
+@pytest.fixture(scope="module")
+def original(honest: Path) -> Original:
+    return Original(honest)
+
+
+@pytest.fixture(scope="module")
+def whole(honest: Path) -> Drilled:
+    """The whole drill, as people run it."""
+    return drills.drill(honest, range(SEEDS), jobs=2)
+
+
+def committed(original: Original, fraud: Fraud, seed: int, folder: Path) -> tuple[Report, Mark]:
+    draft, mark = commit(original, fraud, seed)
+    draft.publish(folder)
+    return look(folder, draft, fraud), mark
+
+
+def without(report: Report, check: str) -> Report:
+    """What an auditor says who does not make this check."""
+    checks = tuple(it for it in report.checks if it.name != check)
+    return msgspec.structs.replace(report, findings=tuple(it for it in report.findings if it.check != check), checks=checks)
+
+
+def test_the_life_is_honest(honest: Path) -> None:
+    assert verify(honest, told=forging.facts(lives.life())).exit == 0
+
+
+def test_a_log_that_nobody_forged_comes_from_the_desk_as_it_was(original: Original, tmp_path: Path) -> None:
+    draft = original.draft()
+    draft.publish(tmp_path / "again")
+
+    assert draft.seal() == original.records
+    assert (tmp_path / "again" / "manifest.json").read_bytes() == (original.path / "manifest.json").read_bytes()
+
+
+@pytest.mark.system
+@pytest.mark.timeout(2 * DRILL_S_MAX)
+def test_every_fraud_is_caught_with_every_seed_by_the_check_that_should(whole: Drilled) -> None:
+    missed = {row.fraud: row.missed for row in whole.rows if row.missed}
+
+    assert missed == {}
+    assert {row.seeds for row in whole.rows} == {SEEDS}
+    assert whole.passed
+    assert whole.seconds < DRILL_S_MAX
+
+
+FEW = {"hide a payout from its batch", "lose a slash", "override by one person", "reorder leases", "turn a payout"}
+"""There are few places for these in the life."""
+
+
+@pytest.mark.system
+@pytest.mark.timeout(2 * DRILL_S_MAX)
+def test_a_hundred_seeds_are_many_different_frauds(whole: Drilled) -> None:
+    ways = {row.fraud: row.different for row in whole.rows}
+
+    assert {name for name, count in ways.items() if count < 10} <= FEW
+    assert all(count > 1 for count in ways.values())
+
+
+@pytest.mark.system
+@pytest.mark.timeout(2 * DRILL_S_MAX)
+def test_what_is_said_to_be_hidden_is_not_seen_without_what_shows_it(whole: Drilled) -> None:
+    hidden = {row.fraud: row.unseen for row in whole.rows if row.shown_by}
+
+    assert hidden == dict.fromkeys(hidden, SEEDS)
+    assert len(hidden) > 10
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_without_a_check_the_drill_fails(original: Original, tmp_path: Path, check: str) -> None:
+    """For each check there is a fraud that passes for caught only because of it."""
+    fraud = next(fraud for fraud in FRAUDS if fraud.check == check)
+    report, mark = committed(original, fraud, 1, tmp_path / "forged")
+
+    assert catches(report, mark, fraud.check)
+    assert not catches(without(report, mark.check or check), mark, fraud.check)
+
+
+def test_a_finding_elsewhere_or_by_another_check_is_no_catch(original: Original, tmp_path: Path) -> None:
+    fraud = NAMED["inflate a price"]
+    report, mark = committed(original, fraud, 3, tmp_path / "forged")
+    assert mark.line is not None
+
+    assert catches(report, mark, fraud.check)
+    assert not catches(report, mark, "seals")
+    assert not catches(report, mark._replace(line={**mark.line, "pos": mark.line["pos"] - 1}), fraud.check)
+
+
+def test_the_same_seed_is_the_same_fraud(original: Original, tmp_path: Path) -> None:
+    for fraud in (NAMED["skip an audit"], NAMED["invent a deposit"]):
+        one, two = (attempt(original, fraud, 5, tmp_path / name) for name in ("one", "two"))
+        other = attempt(original, fraud, 6, tmp_path / "three")
+
+        assert (one.did, one.mark) == (two.did, two.mark)
+        assert (one.did, one.mark) != (other.did, other.mark)
+
+
+def test_a_careful_forger_leaves_every_hash_and_number_right(original: Original, tmp_path: Path) -> None:
+    """Where a fraud moves positions, ids and commands follow: what is found is the fraud, not its traces."""
+    report, _ = committed(original, NAMED["invent a deposit"], 2, tmp_path / "forged")
+
+    assert {"deposits"} <= {it.check for it in report.findings} <= {"deposits", "receipts", "anchors", "treasury"}
+
+
+def test_what_has_no_place_in_a_log_is_not_tried(tmp_path: Path) -> None:
+    original = Original(forging.bundle(tmp_path / "b"))
+
+    with pytest.raises(NoPlace):
+        commit(original, NAMED["move frozen money"], 1)
+    assert attempt(original, NAMED["move frozen money"], 1, tmp_path / "forged").did == ""
+
+
+def test_a_drill_needs_an_honest_bundle(tmp_path: Path) -> None:
+    blocks = forging.opened(forging.life().records)
+    forging.find(blocks, "task.leased")["event"]["candidates"] = 9
+    path = forging.bundle(tmp_path / "b", records=forging.sealed(blocks))
+
+    with pytest.raises(BadBundle, match="begins with an honest bundle"):
+        drills.drill(path, range(1))
+
+
+@pytest.mark.system
+def test_a_node_may_be_the_chain(honest: Path) -> None:
+    life = lives.life()
+    frauds = [NAMED["turn a payout"], NAMED["truncate"]]
+    with served([], {}, forging.facts(life)) as url:
+        done = drills.drill(honest, range(2), url, frauds=frauds)
+
+    assert done.passed
+    assert (done.tried, [row.unseen for row in done.rows]) == (4, [2, 2])
+
+
+def test_a_drill_in_which_something_is_missed_has_not_passed(original: Original, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drills, "catches", lambda *_: False)
+    tried = attempt(original, NAMED["flip a verdict"], 4, tmp_path / "forged")
+    row = drills._row(NAMED["flip a verdict"], [tried])
+    done = Drilled(1, "", (row,), 1, 0, 0.0)
+
+    assert (row.caught, row.missed, done.passed) == (0, (4,), False)
+    assert "MISSED: flip a verdict: seeds 4" in done.summary()
+    assert json.loads(done.json())["rows"][0]["missed"] == [4]
