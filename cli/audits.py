@@ -1,13 +1,23 @@
 """Commands for whoever audits: a bundle from the public API, its verification, explanations, the head."""
 
 import asyncio
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.agents import read
 from cli.app import LOCAL, Json, Root, Server, say
+
+if TYPE_CHECKING:
+    from auditor.checks.heads import Noted
+
+
+HEAD = re.compile("([0-9]{1,15}):([0-9a-f]{64})")
 
 
 def add(app: typer.Typer, root: Root) -> None:
@@ -15,14 +25,22 @@ def add(app: typer.Typer, root: Root) -> None:
     def verify(
         bundle: Path,
         rpc: Annotated[str | None, typer.Option(help="JSON-RPC of a node of the chain")] = None,
+        head: Annotated[
+            list[str] | None, typer.Option(metavar="SIZE:ROOT", help="an earlier head of this log that you noted; several times")
+        ] = None,
+        jobs: Annotated[int | None, typer.Option(min=1, max=1024, help="processes for a large log; by default one for each core")] = None,
+        report: Annotated[Path | None, typer.Option(help="also write the report to this file, as Markdown")] = None,
         as_json: Json = False,
     ) -> None:
         """Check a bundle: everything that an outsider can recompute. Exit 0 clean, 1 findings, 2 evidence missing, 3 bad input."""
         from auditor.verify import verify as check
 
-        report = check(bundle, rpc)
-        typer.echo(report.json() if as_json else report.text())
-        raise SystemExit(report.exit)
+        with progress(bundle, shown=sys.stderr.isatty() and not as_json) as tell:
+            found = check(bundle, rpc, heads=noted(head or ()), jobs=jobs, progress=tell)
+        if report:
+            report.write_text(found.markdown())
+        typer.echo(found.json() if as_json else found.text())
+        raise SystemExit(found.exit)
 
     @app.command()
     def explain(
@@ -58,3 +76,35 @@ def add(app: typer.Typer, root: Root) -> None:
         manifest = write(server, rpc, out)
         facts = {"bundle": str(out), "size": manifest.size, "root": manifest.root}
         say(facts, as_json=as_json, text=f"{manifest.size} events in {out}: gridledger verify {out}")
+
+
+def noted(heads: Sequence[str]) -> "list[Noted]":
+    """Of `SIZE:ROOT`, as a report prints it."""
+    from auditor.checks.heads import Noted
+
+    found = [HEAD.fullmatch(each) for each in heads]
+    if wrong := next((each for each, match in zip(heads, found, strict=True) if match is None), ""):
+        raise typer.BadParameter(f"--head is SIZE:ROOT, a number and 64 hex digits, not {wrong[:100]!r}")
+    return [Noted(int(match[1]), match[2]) for match in found if match]
+
+
+@contextmanager
+def progress(bundle: Path, *, shown: bool) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal. How long it is, the bundle says of itself."""
+    if not shown:
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from auditor import bundle as bundles
+
+    try:
+        with bundles.Bundle(bundle) as opened:
+            size = opened.manifest.size
+    except bundles.BadBundle:
+        size = None
+    columns = TextColumn("verify"), BarColumn(), MofNCompleteColumn(), TextColumn("events"), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        of = bar.add_task("verify", total=size)
+        yield lambda done: bar.update(of, completed=done)

@@ -99,7 +99,8 @@ def sign_lock(line: Line) -> None:
     event["signature"] = agent.sign_typed(typed_data(LOG, CHAIN_ID, claim))
 
 
-FORGERIES: list[tuple[str, str, Callable[[Line], bool], Change, str]] = [
+Row = tuple[str, str, Callable[[Line], bool], Change, str]
+FORGERIES: list[Row] = [
     ("a lease at a higher price", "task.leased", anything, put("price", to=more), "matching"),
     ("a lease to another worker", "task.leased", anything, put("worker", to="worker-30"), "matching"),
     ("another price of the runner-up", "task.leased", anything, put("runner_up_price", to="1"), "matching"),
