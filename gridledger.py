@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -118,6 +119,7 @@ def serve(path: Path, host: str, port: int, advertise: str = "") -> None:
         raise Unstartable(f"{path} holds no ledger yet: gridledger init {path}")
     shared = bool(os.environ.get(DATABASE) or home.settings().database_url)
     with home.seat(SEATS if shared else 1) as file, database(home) as url:
+        (home.path / file).unlink(missing_ok=True)
         asyncio.run(_serve(home, url, socket.create_server((host, port)), advertise, home.path / file))
 
 
@@ -188,13 +190,13 @@ async def network(home: "Home", url: str, group: "Group", me: Process) -> AsyncI
         views = await stack.enter_async_context(PostgresViews(url, *projections))
         snapshots, store = Snapshots(home.snapshots, start.log), objects.local(home.objects)
         election = await stack.enter_async_context(Election(url, me.name, me.place, me.address))
-        leader = Leader(election.leader)
-        stack.push_async_callback(leader.aclose)
 
         async def known() -> list[Mark]:
             return [*snapshots.marks(), *await views.marks(start)]
 
         sequencer = Sequencer(log, snapshots.newest, me.name, reference_us=log.clock_us, home=log.home, lease=election, known=known)
+        leader = Leader(partial(office.find_leader, sequencer, election), election.left)
+        stack.push_async_callback(leader.aclose)
         follower = Follower(log, await sequencer.begin())
         stack.push_async_callback(group.stop)
         group.start("follower", follower.run())

@@ -297,7 +297,7 @@ class Client:
             later_s = wait
             try:
                 response = await self._http.request(method, path, content=content, headers={**typed, **(headers or {})}, params=params)
-                if response.status_code not in AGAIN:
+                if response.status_code not in AGAIN or _is_final(response):
                     await _check(response)
                     return response
                 later_s = max(wait, _later_s(response))
@@ -323,6 +323,11 @@ def encode(command: body.Body | Mapping[str, Any]) -> bytes:
 def _answer(response: httpx2.Response) -> Answer:
     done = msgspec.json.decode(response.content, type=_Done)
     return Answer(done.position, tuple(bytes(line) for line in done.events))
+
+
+def _is_final(response: httpx2.Response) -> bool:
+    """A problem that says of itself that asking again is of no use."""
+    return response.headers.get("content-type") == "application/problem+json" and b'"retryable":false' in response.content
 
 
 async def _check(response: httpx2.Response) -> None:

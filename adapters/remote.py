@@ -1,7 +1,9 @@
 """The server that leads, as another server reaches it: a request is handed on as it came, and the answer comes back as it is."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx2
 
@@ -16,9 +18,16 @@ PER_HOP = {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "up
 
 
 class Leader:
-    def __init__(self, address: Callable[[float], Awaitable[str]], *, transport: httpx2.AsyncBaseTransport | None = None) -> None:
-        """`address` says within so many seconds where the leader is now; nothing if it cannot. To be closed."""
-        self._address = address
+    def __init__(
+        self,
+        address: Callable[[float], Awaitable[str]],
+        left: Callable[[str], Coroutine[Any, Any, None]],
+        *,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        """`address` says within so many seconds where the leader is now, nothing if it cannot; `left` returns when it is not there any
+        more. To be closed."""
+        self._address, self._left = address, left
         limits = httpx2.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=32)
         timeout = httpx2.Timeout(ANSWER_S, connect=CONNECT_S)
         self._http = httpx2.AsyncClient(timeout=timeout, limits=limits, trust_env=False, transport=transport)
@@ -37,7 +46,7 @@ class Leader:
         kept = {name: value for name, value in headers.items() if name.lower() not in PER_HOP}
         request = self._http.build_request(method, address + target, headers=kept, content=body)
         try:
-            response = await self._http.send(request, stream=True)
+            response = await self._send(request, address)
         except NOT_SENT as silence:
             raise Busy from silence
         except httpx2.TransportError as silence:
@@ -47,6 +56,19 @@ class Leader:
             yield response.status_code, back, chunks(response)
         finally:
             await response.aclose()
+
+    async def _send(self, request: httpx2.Request, address: str) -> httpx2.Response:
+        """Whoever is stopped, or cut off, does not answer: one waits for him no longer than he leads."""
+        sending, leaving = asyncio.create_task(self._http.send(request, stream=True)), asyncio.create_task(self._left(address))
+        try:
+            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not sending.done():
+                raise OutcomeUnknown
+            return sending.result()
+        finally:
+            sending.cancel()
+            leaving.cancel()
+            await asyncio.gather(sending, leaving, return_exceptions=True)
 
 
 async def chunks(response: httpx2.Response) -> AsyncIterator[bytes]:

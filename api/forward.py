@@ -48,6 +48,9 @@ class Forwarded:
         except ClientDisconnect:
             return
         except Busy as reason:
+            if self._leads() and MARK not in request.headers:  # since a moment ago; nothing of the request was read
+                await self._app(scope, receive, send)
+                return
             await (await problems.not_considered(request, reason))(scope, receive, send)
         except OutcomeUnknown as reason:
             if begun:

@@ -86,6 +86,11 @@ class Election:
             return ""
         return self.elsewhere.address if self.elsewhere else ""
 
+    async def left(self, address: str) -> None:
+        """Returns when nobody else leads there any more."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.elsewhere is None or self.elsewhere.address != address)
+
     async def acquire(self) -> None:
         self._wanted = True
         with suppress(Error, OSError, TimeoutError):  # else who stands in line asks soon

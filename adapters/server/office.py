@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
+from adapters.log.election import Election
 from adapters.sequencer import Sequencer
 from adapters.server.group import Group
 from domain.log.log import Log
@@ -27,6 +28,18 @@ async def hold(sequencer: Sequencer, group: Group, duties: Duties) -> None:
             group.start(name, duty())
         await sequencer.idle.wait()
         await group.stop(*duties)
+
+
+async def find_leader(sequencer: Sequencer, election: Election, timeout_s: float) -> str:
+    """Where another process leads, as soon as that is known; empty if this one does, or nobody by then."""
+    ours, theirs = asyncio.create_task(sequencer.elected.wait()), asyncio.create_task(election.leader(timeout_s))
+    try:
+        await asyncio.wait({ours, theirs}, return_when=asyncio.FIRST_COMPLETED)
+        return theirs.result() if theirs.done() else ""
+    finally:
+        ours.cancel()
+        theirs.cancel()
+        await asyncio.gather(ours, theirs, return_exceptions=True)
 
 
 async def project(projections: Sequence[Projection], log: Log, views: Store, start: Head) -> None:

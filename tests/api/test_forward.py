@@ -30,13 +30,17 @@ class Both(NamedTuple):
     """The same, asked through the one that stands by."""
 
 
+async def stays(_: str) -> None:
+    await asyncio.Event().wait()
+
+
 @asynccontextmanager
 async def two(*, address: str = "http://leader", transport: httpx2.AsyncBaseTransport | None = None) -> AsyncIterator[Both]:
     async def found(_: float) -> str:
         return address
 
     async with running(people()) as house:
-        leader = Leader(found, transport=transport or httpx2.ASGITransport(house.app, raise_app_exceptions=False))
+        leader = Leader(found, stays, transport=transport or httpx2.ASGITransport(house.app, raise_app_exceptions=False))
         follower = Follower(house.log, Ledger(Head(LOG)))
         following = asyncio.create_task(follower.run())
         await follower.reached(house.follower.head.size, 10.0)
@@ -117,6 +121,27 @@ async def test_what_was_not_sent_is_busy_and_what_may_have_arrived_is_unknown(
         assert problem(await beside.post(secret_of(people().creator), "/v1/jobs", {})) == expected
 
 
+async def test_who_waits_for_a_leader_that_was_stopped_waits_no_longer_than_it_leads() -> None:
+    class Stopped(httpx2.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    async def found(_: float) -> str:
+        return "http://leader"
+
+    async def leaves(_: str) -> None:
+        await asyncio.sleep(0.05)
+
+    async with two() as (_, beside):
+        leader = Leader(found, leaves, transport=Stopped())
+        beside.app = create_app(msgspec.structs.replace(beside.parts, leader=leader))
+        answer = await beside.post(secret_of(people().creator), "/v1/jobs", {})
+        await leader.aclose()
+
+    assert problem(answer) == (504, "outcome_unknown")
+
+
 async def test_while_nobody_leads_commands_are_told_to_come_back() -> None:
     async with two(address="") as (_, beside):
         assert problem(await beside.post(secret_of(people().creator), "/v1/jobs", {})) == (503, "busy")
@@ -161,7 +186,7 @@ async def test_a_leader_that_waits_to_be_found_is_waited_for(monkeypatch: pytest
         return "http://leader"
 
     async with two() as (house, beside):
-        leader = Leader(found, transport=httpx2.ASGITransport(house.app, raise_app_exceptions=False))
+        leader = Leader(found, stays, transport=httpx2.ASGITransport(house.app, raise_app_exceptions=False))
         beside.app = create_app(msgspec.structs.replace(beside.parts, leader=leader))
         id = people().workers["fast"]
         command = worker.Change(worker=id, slots=2)

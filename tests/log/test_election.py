@@ -104,7 +104,7 @@ async def test_who_was_stopped_past_its_lease_learns_that_it_lost_it(lease: str)
         await soon(a.acquire())
         lost = asyncio.create_task(a.lost())
         with psycopg.connect(lease, autocommit=True) as db:
-            db.execute("UPDATE lease SET until = clock_timestamp() - interval '1 second', name = 'gone'")
+            db.execute("UPDATE lease SET until = clock_timestamp() + interval '1 second', name = 'b', place = 'b', address = 'http://b'")
         await soon(b.acquire())
         await soon(lost)
 
