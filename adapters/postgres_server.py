@@ -110,7 +110,7 @@ class Keeper(threading.Thread):
                     self._fault = fault
                     self._told.set()
                     return
-                why = str(fault)
+                why = f"it did not start, see {self._data / 'server.log'}"
             if self._ended.is_set():
                 return
             waits_s = AGAIN_S if time.monotonic() - began > AGAIN_S_MAX else min(2 * waits_s, AGAIN_S_MAX)
