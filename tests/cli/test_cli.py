@@ -9,6 +9,7 @@ import pytest
 
 pytestmark = pytest.mark.system
 
+SIGNED = ["--number", "2", "--account", "account-4", "--log", "ab" * 16, "--chain-id", "31337", "--key", "none.key"]
 MISTAKES = {
     "no such command": ["frobnicate"],
     "a missing argument": ["verify"],
@@ -22,6 +23,10 @@ MISTAKES = {
     "a worker that is none": ["worker", "run", "worker-1"],
     "a configuration for everybody": ["worker", "import", "open.toml"],
     "a bundle that is none": ["explain", "job-1", "--bundle", "nowhere"],
+    "no admin's key": ["override", "status"],
+    "an approval of nobody's": ["override", "release", "--reason", "checked", "--approval", "me", "--directory", "nowhere"],
+    "a reason in prose": ["override", "approve", "release", "--reason", "all well", *SIGNED],
+    "an approval with no key": ["override", "approve", "release", "--reason", "checked", *SIGNED],
     "nobody listens": ["log", "head", "--server", "http://127.0.0.1:9"],
 }
 
@@ -52,7 +57,21 @@ def test_what_is_no_bundle_is_bad_input_for_verify(tmp_path: Path) -> None:
 
 
 def test_each_command_says_what_it_is_for(tmp_path: Path) -> None:
-    commands = ("init", "serve", "demo", "submit", "job", "worker", "checker", "verify", "explain", "log", "projection", "doctor")
+    commands = (
+        "init",
+        "serve",
+        "demo",
+        "submit",
+        "job",
+        "worker",
+        "checker",
+        "verify",
+        "explain",
+        "log",
+        "override",
+        "projection",
+        "doctor",
+    )
     text = gridledger("--help", folder=tmp_path).stdout
 
     assert [name for name in commands if f" {name} " not in text] == []
