@@ -18,7 +18,8 @@ from domain.treasury import anchor, batch, deposit, payout
 from tests import network
 from tests.network import LOG, TREASURY, Network, block_hash
 
-Blocks = list[list[dict[str, Any]]]
+Line = dict[str, Any]
+Blocks = list[list[Line]]
 """The lines of every block, as JSON."""
 
 
@@ -68,10 +69,10 @@ def opened(records: list[bytes]) -> Blocks:
     return [[msgspec.json.decode(line) for line in record.split(b"\n")[1:-1]] for record in records]
 
 
-def sealed(blocks: Blocks) -> list[bytes]:
-    """Sealed again, with the roots that beacons and anchors name, as a careful forger would."""
+def sealed(blocks: Blocks, of: list[bytes] | None = None) -> list[bytes]:
+    """Sealed again, with the roots that beacons and anchors name, as a careful forger would. `of` is the log that was forged."""
     head, records, roots = Head(LOG), list[bytes](), dict[int, str]()
-    true = {header.next_size: header.next_root for record in life().records if (header := read_header(record))}
+    true = {header.next_size: header.next_root for record in of or life().records if (header := read_header(record))}
     for block in blocks:
         for line in block:
             event = line["event"]
@@ -93,6 +94,14 @@ def booked(line: dict[str, Any]) -> None:
         body = {"body": line.pop("body")} if "body" in line else {}
         line["entry"] = [[account, str(int(amount))] for account, amount in entry]
         line |= body
+
+
+def renumber(blocks: Blocks) -> None:
+    """Positions and versions as they ought to be, whatever was put in or left out."""
+    versions = dict[str, int]()
+    for position, line in enumerate((line for block in blocks for line in block), 1):
+        versions[line["stream"]] = versions.get(line["stream"], 0) + 1
+        line["pos"], line["ver"] = position, versions[line["stream"]]
 
 
 def forged(change: Callable[[Blocks], None]) -> list[bytes]:

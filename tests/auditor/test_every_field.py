@@ -25,12 +25,12 @@ SAID = {
     "account.opened": {"identity_commitment", "keys", "roles"},
     "account.changed": {"keys_added", "payout_address"},
     "asset.listed": {"asset", "chain_id", "contract", "decimals", "treasury"},
-    "batch.mined": {"block", "tx_hash"},
+    "batch.mined": {"block"},
     "deposit.seen": {"amount", "block", "log_index", "tx"},
     "engine.registered": {"bench_tiles", "bench_wu_milli", "build", "classes", "engine", "wu_milli_per_msample"},
     "job.submitted": {"constraints", "limit_price"},
     "ledger.bound": {"home"},
-    "ledger.opened": {"log", "policy"},
+    "ledger.opened": {"policy"},
     "policy.adopted": {"parameters"},
     "proof.committed": {"device", "raw_bytes", "seconds_us"},
     "verdict.revealed": {"comparator"},
@@ -109,15 +109,8 @@ def ruined(chance: Random) -> Blocks:
                     [chance.choice(values), 0, -1, "", [], {}, None, True, 1.5, 10**20, "-5", "worker-999"]
                 )
     if chance.randrange(2):
-        renumber(blocks)
+        forging.renumber(blocks)
     return blocks
-
-
-def renumber(blocks: Blocks) -> None:
-    versions = dict[str, int]()
-    for position, line in enumerate((line for block in blocks for line in block), 1):
-        versions[line["stream"]] = versions.get(line["stream"], 0) + 1
-        line["pos"], line["ver"] = position, versions[line["stream"]]
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,10 +12,9 @@ from domain.ids import HOUSE
 from domain.proof import verdict
 from domain.signing import Claim, typed_data
 from tests.auditor import forging
-from tests.auditor.forging import Blocks, find, opened
+from tests.auditor.forging import Blocks, Line, find, opened
 from tests.network import CHAIN_ID, LOG, key
 
-Line = dict[str, Any]
 Change = Callable[[Line], object]
 
 
@@ -150,6 +148,11 @@ FORGERIES: list[Row] = [
     ("a proof said to be late", "proof.committed", job_task, put("late", to=True), "authority"),
     ("a deposit credited to somebody else", "deposit.finalised", anything, put("account", to="account-3"), "authority"),
     ("a deposit credited below the minimum", "deposit.finalised", anything, put("credited", to=False), "authority"),
+    ("a block that nobody's signed bytes are in", "batch.mined", anything, put("tx_hash", to=flip), "batches"),
+    ("another root than was anchored", "checkpoint.anchored", anything, put("root", to=flip), "anchors"),
+    ("another log's name", "ledger.opened", anything, put("log", to="b" * 32), "authority"),
+    ("a number that is not exact everywhere", "proof.committed", job_task, put("seconds_us", to=2**53), "limits"),
+    ("a list that is too long", "earnings.matured", anything, put("lines", to=lambda lines: lines[:1] * 101), "limits"),
     ("a lapse of another worker", "worker.offline", anything, put("worker", to="worker-37"), "house"),
     ("an end by error instead of silence", "attempt.ended", lambda it: it["outcome"] == "no_reply", put("outcome", to="error"), "house"),
 ]
@@ -330,6 +333,101 @@ def test_a_convict_cleared_by_a_forged_verdict_needs_the_checkers_seal(tmp_path:
     report = audited(tmp_path, clear)
 
     assert (first(report).position, first(report).check) == (position, "signatures")
+
+
+@pytest.mark.parametrize("length", [4, 5])
+def test_a_command_of_too_many_bytes_is_found(tmp_path: Path, length: int) -> None:
+    """Five lines of 55,000 bytes are more than 256 KiB, four are not."""
+    position = 0
+
+    def swell(blocks: Blocks) -> None:
+        nonlocal position
+        at = next(n for n, block in enumerate(blocks) for line in block if line["event"]["type"] == "proof.committed.v1")
+        del blocks[at + 1 :]
+        line = blocks[at][0]
+        line["event"]["device"], position = "x" * 55_000, line["pos"]
+        blocks[at] = [{**line, "pos": position + n, "of": [n + 1, length]} for n in range(length)]
+
+    found = {(it.check, it.position) for it in audited(tmp_path, swell).findings}
+
+    assert (("limits", position) in found) == (length == 5)
+
+
+@pytest.mark.parametrize(("count", "found"), [(1_000, False), (1_001, True)])
+def test_a_command_of_too_many_events_is_found(tmp_path: Path, count: int, found: bool) -> None:
+    def claim(blocks: Blocks) -> None:
+        find(blocks, "bid.set")["of"] = [1, count]
+
+    assert ("limits" in {it.check for it in audited(tmp_path, claim).findings}) is found
+
+
+@pytest.mark.parametrize(("count", "found"), [(11, False), (12, True)])
+def test_what_is_decided_into_a_full_block_is_found(tmp_path: Path, count: int, found: bool) -> None:
+    """Eleven lines of 55,000 bytes fill a block: the eleventh begins before it is full, the twelfth after."""
+
+    def fill(blocks: Blocks) -> None:
+        at = next(n for n, block in enumerate(blocks) for line in block if line["event"]["type"] == "proof.committed.v1")
+        del blocks[at + 1 :]
+        blocks[at][0]["event"]["device"] = "x" * 55_000
+        blocks[at] = [{**blocks[at][0], "of": [1, 1]} for _ in range(count)]
+        forging.renumber(blocks)
+
+    assert ("limits" in {it.check for it in audited(tmp_path, fill).findings}) is found
+
+
+@pytest.mark.parametrize(
+    ("kind", "member", "value"),
+    [("task.leased", "body", "0" * 32), ("proof.committed", "body", "0" * 32), ("account.changed", "body", "x"), ("bid.set", "cmd", "me")],
+)
+def test_a_command_with_another_name_than_it_can_have_is_found(tmp_path: Path, kind: str, member: str, value: str) -> None:
+    position = 0
+
+    def name(blocks: Blocks) -> None:
+        nonlocal position
+        line = find(blocks, kind)
+        line[member], position = value, line["pos"]
+
+    report = audited(tmp_path, name)
+
+    assert ("commands", position) in {(it.check, it.position) for it in report.findings}
+
+
+def test_a_key_that_is_used_twice_is_found(tmp_path: Path) -> None:
+    position = 0
+
+    def again(blocks: Blocks) -> None:
+        nonlocal position
+        first, second = [line for block in blocks for line in block if line.get("body")][:2]
+        second["cmd"], position = first["cmd"], second["pos"]
+
+    report = audited(tmp_path, again)
+
+    assert ("commands", position) in {(it.check, it.position) for it in report.findings}
+
+
+def test_what_is_hidden_in_the_first_block_is_found(tmp_path: Path) -> None:
+    def hide(blocks: Blocks) -> None:
+        blocks[0] += [{**line, "at_us": blocks[0][0]["at_us"]} for line in blocks.pop(1)]
+
+    assert ("commands", 1) in {(it.check, it.position) for it in audited(tmp_path, hide).findings}
+
+
+def test_a_log_that_is_said_to_be_sealed_is_found(tmp_path: Path) -> None:
+    """The kind of a block stands in its header, which is in no leaf."""
+    *records, last = forging.life().records
+    path = forging.bundle(tmp_path / "b", records=[*records, last.replace(b'"kind":"block"', b'"kind":"seal"', 1)])
+
+    assert ("records", forging.life().ledger.head.size) in {(it.check, it.position) for it in verify(path).findings}
+
+
+def test_money_that_an_entry_moves_elsewhere_is_missed_where_the_world_says_it_is(tmp_path: Path) -> None:
+    def cook(blocks: Blocks) -> None:
+        find(blocks, "task.accepted")["entry"][1][0] = "usdc:2210.accrued.account-3"
+        del blocks[next(n for n, block in enumerate(blocks) if any("earnings.matured" in line["event"]["type"] for line in block)) :]
+
+    report = audited(tmp_path, cook)
+
+    assert {"entries", "invariants"} <= {it.check for it in report.findings}
 
 
 def test_a_payer_that_nobody_appointed_is_found(tmp_path: Path) -> None:
