@@ -91,7 +91,8 @@ def signing(key: Typed, log: LogId, chain_id: int) -> Callable[[Claim], str]:
 
 
 class Client:
-    """One server, one API key or none. `patience_s` is how long it asks again before it raises `Unanswered`. To be closed.
+    """One ledger, one API key or none. `server` is the address of a server, or of several with spaces between them: whoever cannot be
+    reached, the next one is asked. `patience_s` is how long it asks again before it raises `Unanswered`. To be closed.
 
     Every method raises `Problem` when the server says no.
     """
@@ -100,10 +101,11 @@ class Client:
         self, server: str, secret: str | None = None, *, patience_s: float = PATIENCE_S, transport: httpx2.AsyncBaseTransport | None = None
     ) -> None:
         self.patience_s = patience_s
-        plain = urlsplit(server)
+        self._servers = [each.rstrip("/") for each in server.split()]
+        plain = urlsplit(self._servers[0])
         remote = plain.hostname not in {"127.0.0.1", "localhost", "::1"}
         self._http = httpx2.AsyncClient(
-            base_url=server.rstrip("/"),
+            base_url=self._servers[0],
             headers={"Authorization": f"Bearer {secret}"} if secret else {},
             timeout=httpx2.Timeout(patience_s, connect=5.0),
             limits=httpx2.Limits(max_connections=32),
@@ -178,7 +180,7 @@ class Client:
                             if message.data:
                                 yield Line(after or 0 if message.event == "message" else 0, message.data.encode(), message.event)
             except httpx2.TransportError:
-                pass
+                self._turn()
             await asyncio.sleep(next(waits))
 
     async def agent_events(self, agent: WorkerId) -> AsyncIterator[Recorded[Event]]:
@@ -237,7 +239,7 @@ class Client:
                             raise Problem(200, "wrong_hash", {"expected": name, "given": given})
                         return bytes(content)
             except httpx2.TransportError:
-                pass
+                self._turn()
             await asyncio.sleep(wait)
         raise Unanswered(f"GET {path}")
 
@@ -302,9 +304,14 @@ class Client:
                     return response
                 later_s = max(wait, _later_s(response))
             except httpx2.TransportError:
-                pass
+                self._turn()
             await asyncio.sleep(later_s)
         raise Unanswered(f"{method} {path}")
+
+    def _turn(self) -> None:
+        """To the next server."""
+        self._servers.append(self._servers.pop(0))
+        self._http.base_url = httpx2.URL(self._servers[0])
 
     def _patience(self, patience_s: float) -> Iterator[float]:
         """How long to wait after each attempt that came to nothing, until patience is over."""

@@ -10,7 +10,7 @@
     signing_key = "…"                # or signing_key_file: the private key of an agent key of the owner
     price_per_kwu = "180000000"      # a worker's standing bid; a checker has none
 
-Optional: kind, slots, threads, duty, sandbox, own_accounts, folder.
+A ledger with several servers: their addresses with spaces between them. Optional: kind, slots, threads, duty, sandbox, own_accounts, folder.
 """
 
 import os
@@ -37,7 +37,7 @@ class Unusable(Exception):
 class Config(Value, forbid_unknown_fields=True, kw_only=True):
     """What an agent is told. Its secrets are in no text that is made of it."""
 
-    server: Annotated[str, Meta(pattern="^https?://[^ ]{1,200}$")]
+    server: Annotated[str, Meta(pattern="^https?://[^ ]{1,200}( https?://[^ ]{1,200}){0,7}$")]
     log: Annotated[LogId, Meta(pattern="^[0-9a-f]{32}$")]
     chain_id: Annotated[int, Meta(ge=1)]
     worker: Annotated[WorkerId, Meta(pattern="^worker-[1-9][0-9]{0,14}$")]

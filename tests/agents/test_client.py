@@ -42,6 +42,23 @@ async def test_a_command_is_asked_again_with_the_same_key_until_it_is_answered()
     assert [asked.headers["authorization"] for asked in site.asked] == ["Bearer secret"] * 5
 
 
+async def test_whoever_cannot_be_reached_is_passed_over_for_another_server_with_the_same_key() -> None:
+    gone, there = Site(HANG_UP, HANG_UP), Site(DONE)
+    async with gone.running() as first, there.running() as second, Client(f"{first} {second}", "secret") as ledger:
+        answers = [await ledger.ask("/v1/stakes/lock", LOCK), await ledger.ask("/v1/stakes/lock", LOCK)]
+    assert answers == [Answer(9, (LINE,))] * 2
+    assert [len(site.asked) for site in (gone, there)] == [1, 2], "and stays with who answers"
+    assert gone.asked[0].headers["idempotency-key"] == there.asked[0].headers["idempotency-key"]
+
+
+async def test_a_problem_that_says_it_is_final_is_final_whatever_its_status() -> None:
+    site = Site(Say(503, b'{"code":"money_frozen","retryable":false}', {"Content-Type": "application/problem+json"}))
+    async with site.running() as url, Client(url, "secret") as ledger:
+        with pytest.raises(Problem, match="money_frozen"):
+            await ledger.ask("/v1/stakes/lock", LOCK)
+    assert len(site.asked) == 1
+
+
 async def test_another_command_has_another_key_and_a_given_key_is_used() -> None:
     site = Site(DONE)
     async with site.running() as url, Client(url) as ledger:
