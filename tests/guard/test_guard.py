@@ -10,6 +10,7 @@ import pytest
 from domain import accounts
 from domain.accounts import USDC
 from domain.errors import MoneyFrozen
+from domain.house import override
 from domain.ids import AccountId
 from domain.log.ledger import Ledger
 from domain.log.log import Unreachable
@@ -277,3 +278,15 @@ async def test_a_release_that_the_views_do_not_show_yet_is_waited_for() -> None:
     await place.step(2)
 
     assert [it.action for it in place.overrides()] == ["freeze", "release"]
+
+
+async def test_a_freeze_of_others_without_evidence_makes_nobody_forget_what_was_let_stand() -> None:
+    place, creator = await opened()
+    place.spoil(wrong_amount(creator))
+    await place.step()
+    await place.release()
+    place.net.do(place.net.daemon("watch"), override.Override(action="freeze", reason="chain_reorganised", number=3))
+    await place.release()
+    await place.step(2)
+
+    assert [it.reason for it in place.overrides()] == ["views", "checked", "chain_reorganised", "checked"]

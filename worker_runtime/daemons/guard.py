@@ -96,6 +96,7 @@ class Guard:
         known = await self._known()
         look = await self._look(known)
         if look.fresh:
+            log.error("found, looking again", agent="guard", found=[str(it) for it in look.fresh.values()])
             await self._desk.catch_up()
             again = await self._look(known)
             if stands := [it for it in again.fresh.values() if name(it) in look.fresh]:
