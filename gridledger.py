@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from adapters.chain import EvmChain
     from adapters.client import Client
     from adapters.files.home import Home
     from adapters.log.follower import Follower
@@ -189,10 +190,12 @@ async def network(home: "Home", url: str, group: "Group", me: Process) -> AsyncI
         log = await stack.enter_async_context(PostgresLog(url))
         views = await stack.enter_async_context(PostgresViews(url, *projections))
         snapshots, store = Snapshots(home.snapshots, start.log), objects.local(home.objects)
+        nodes = chain_nodes(home, stack)
         election = await stack.enter_async_context(Election(url, me.name, me.place, me.address))
 
         async def known() -> list[Mark]:
-            return [*snapshots.marks(), *await views.marks(start)]
+            on_chain = [mark for node in nodes for mark in await node.anchored(start.log)]
+            return [*snapshots.marks(), *await views.marks(start), *on_chain]
 
         sequencer = Sequencer(log, snapshots.newest, me.name, reference_us=log.clock_us, home=log.home, lease=election, known=known)
         leader = Leader(partial(office.find_leader, sequencer, election), election.left)
@@ -209,7 +212,7 @@ async def network(home: "Home", url: str, group: "Group", me: Process) -> AsyncI
             "recorder": lambda: Recorder(follower, snapshots, home.path).run(),
             "presence": watcher.run,
             "guard": guard.Guard(loop.Desk("watch", follower, sequencer.submit), Books(views), store).run,
-            **await chain_daemons(home, follower, sequencer.submit, stack),
+            **chain_daemons(home, nodes, follower, sequencer.submit),
         }
         group.start("office", office.hold(sequencer, group, duties))
 
@@ -219,44 +222,46 @@ async def network(home: "Home", url: str, group: "Group", me: Process) -> AsyncI
                 await asyncio.wait_for(sequencer.stop(), LAND_S_MAX)
 
         stack.push_async_callback(hand_over)
-        yield (
-            create_app(
-                Parts(
-                    submit=sequencer.submit,
-                    reader=follower,
-                    views=views,
-                    projections=projections,
-                    objects=store,
-                    log=log,
-                    check_scene=scene.fault,
-                    recover=signer.recover_typed,
-                    gate=proofs,
-                    seen=watcher.seen,
-                    now_us=wall_us,
-                    gauges=lambda: {"commands_waiting": float(sequencer.waiting), "leads": float(sequencer.elected.is_set())},
-                    ready=lambda: sequencer.leading or election.elsewhere is not None,
-                    leads=sequencer.elected.is_set,
-                    leader=leader,
-                )
-            ),
-            hand_over,
+        parts = Parts(
+            submit=sequencer.submit,
+            reader=follower,
+            views=views,
+            projections=projections,
+            objects=store,
+            log=log,
+            check_scene=scene.fault,
+            recover=signer.recover_typed,
+            gate=proofs,
+            seen=watcher.seen,
+            now_us=wall_us,
+            gauges=lambda: {"commands_waiting": sequencer.waiting, "leads": sequencer.elected.is_set()},
+            ready=lambda: sequencer.leading or election.elsewhere is not None,
+            leads=sequencer.elected.is_set,
+            leader=leader,
         )
+        yield create_app(parts), hand_over
 
 
-async def chain_daemons(home: "Home", follower: "Follower", submit: "Submit", stack: AsyncExitStack) -> "Duties":
-    """Watch, payer and anchorer, if there is a chain."""
+def chain_nodes(home: "Home", stack: AsyncExitStack) -> "list[EvmChain]":
+    """Those of the settings; none: there is no chain."""
+    from adapters.chain import EvmChain
+
     settings = home.settings()
-    if not settings.rpc_url:
+    nodes = [EvmChain(url, settings.treasury, settings.token) for url in settings.rpc_url.split()]
+    for each in nodes:
+        stack.push_async_callback(each.aclose)
+    return nodes
+
+
+def chain_daemons(home: "Home", nodes: "list[EvmChain]", follower: "Follower", submit: "Submit") -> "Duties":
+    """Watch, payer and anchorer, if there is a chain."""
+    if not nodes:
         return {}
     from adapters import signer
-    from adapters.chain import EvmChain
     from adapters.evm.quorum import Quorum
     from domain.accounts import USDC
     from worker_runtime.daemons import anchorer, loop, payer, watch
 
-    nodes = [EvmChain(url, settings.treasury, settings.token) for url in settings.rpc_url.split()]
-    for each in nodes:
-        stack.push_async_callback(each.aclose)
     node = Quorum(nodes)
 
     def desk(role: str) -> loop.Desk:

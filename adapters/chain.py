@@ -3,6 +3,8 @@
 import msgspec
 
 from adapters.evm import node, rpc, typed
+from domain.ids import LogId
+from domain.log.merkle import Mark
 from domain.treasury import chain
 
 
@@ -25,6 +27,7 @@ _DEPOSITED, _PAID, _FAILED, _ANCHORED = (
         b"Anchored(uint256,bytes32)",
     )
 )
+_SIZE, _ROOT = typed.keccak(b"size()")[:4], typed.keccak(b"root()")[:4]
 _PAID_BEFORE = typed.keccak(b"paid(bytes32)")[:4]
 
 
@@ -61,6 +64,15 @@ class EvmChain(node.Node):
     async def paid(self, payout: str, block: int) -> bool:
         """Whether the contract counts the payout as paid after `block`, and so refuses to pay it again."""
         return any(await self.view(self._treasury, _PAID_BEFORE + chain.to_bytes32(payout), block))
+
+    async def anchored(self, log: LogId) -> list[Mark]:
+        """The head of the log that the contract holds. None if it holds none, or the node does not say: leading waits for no chain."""
+        try:
+            newest = (await self.head()).number
+            size, root = [await self.view(self._treasury, selector, newest) for selector in (_SIZE, _ROOT)]
+        except (chain.ChainSilent, chain.ChainRefused):
+            return []
+        return [Mark(log, number, root.hex(), sealed=False)] if (number := int.from_bytes(size, "big")) else []
 
     async def _logs(self, first: int, last: int, topics: int, *kinds: str) -> list[_Log]:
         where = {"address": self._treasury, "fromBlock": hex(first), "toBlock": hex(last), "topics": [list(kinds)]}

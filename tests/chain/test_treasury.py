@@ -7,8 +7,10 @@ import pytest
 from adapters import signer
 from adapters.evm import anvil, transaction
 from adapters.evm.wallet import Reverted
+from domain.log.merkle import Mark
 from domain.treasury import chain
 from tests.fix_chain import Rigs, mood
+from tests.network import LOG
 
 pytestmark = pytest.mark.system
 
@@ -127,6 +129,7 @@ async def test_only_the_payer_pays_and_only_the_anchorer_anchors(rigs: Rigs) -> 
 async def test_anchored_sizes_only_rise(rigs: Rigs) -> None:
     async with rigs() as rig:
         fees = {"chain_id": anvil.CHAIN_ID, "fee_wei_max": 10**11, "tip_wei": 10**9}
+        assert await rig.chain.anchored(LOG) == []
         receipts = []
         for nonce, (size, digits) in enumerate([(10, "aa"), (10, "bb"), (9, "cc"), (11, "dd")]):
             raw, _ = rig.anchorer.sign_anchor(rig.treasury, nonce, digits * 32, size, **fees)
@@ -134,6 +137,7 @@ async def test_anchored_sizes_only_rise(rigs: Rigs) -> None:
         assert [receipt.ok for receipt in receipts] == [True, False, False, True]
         anchors = await rig.chain.anchors(0, receipts[-1].block)
         assert [(log.size, log.root) for log in anchors] == [(10, "aa" * 32), (11, "dd" * 32)]
+        assert await rig.chain.anchored(LOG) == [Mark(LOG, 11, "dd" * 32, sealed=False)], "what a leader may not be behind"
 
 
 async def test_owner_takes_a_role_away_and_nobody_else_does(rigs: Rigs) -> None:
