@@ -26,6 +26,8 @@ from domain.log.receipts import Ask, Receipt
 COMMANDS_PER_BLOCK_MAX, DECIDE_S_MAX = 500, 0.005
 QUEUE_MAX, QUEUE_BYTES_MAX = 10_000, 32 * 1024 * 1024
 IDLE_S = 0.05
+RECOVER_S_MAX = 1.0
+"""How long commands wait for a recovery, before they are sent away until it has come about."""
 
 Answer = asyncio.Future[Receipt]
 Outcome = Receipt | Exception
@@ -54,6 +56,7 @@ class Sequencer:
         self._succession = Succession(log, start, name, self._clock, reference_us, home, lease, known)
         self._queue: deque[tuple[Ask, Answer]] = deque()
         self._queue_bytes = 0
+        self._away = False
         self._wake = asyncio.Event()
         self._stopping, self._ended = asyncio.Event(), asyncio.Event()
         self._history: History | None = None
@@ -76,7 +79,7 @@ class Sequencer:
         `OutcomeUnknown` if nobody knows, `Unreachable` if an older receipt could not be read."""
         full = len(self._queue) >= QUEUE_MAX or self._queue_bytes + ask.size > QUEUE_BYTES_MAX
         standing_by = self._succession.rivals and not self.elected.is_set()
-        if self._stopping.is_set() or self._ended.is_set() or standing_by or full:
+        if self._stopping.is_set() or self._ended.is_set() or standing_by or self._away or full:
             raise Busy
         answer: Answer = asyncio.get_running_loop().create_future()
         self._queue.append((ask, answer))
@@ -120,6 +123,14 @@ class Sequencer:
         self._history = None
         self.elected.clear()
         self.idle.set()
+        self._clear_queue()
+
+    def _turn_away(self) -> None:
+        """Whoever waits, or comes, while a recovery takes so long: nothing was done for him."""
+        self._away = True
+        self._clear_queue()
+
+    def _clear_queue(self) -> None:
         while self._queue:
             settle(self._take()[1], Busy())
 
@@ -139,7 +150,12 @@ class Sequencer:
                 except (Lost, OutcomeUnknown) as fault:
                     logger.warning("a block was not confirmed, recovering: %s", type(fault).__name__)
                 self._history = None
-                ledger = await self._succession.take_over(await self._succession.begin(), again=True)
+                late = asyncio.get_running_loop().call_later(RECOVER_S_MAX, self._turn_away)
+                try:
+                    ledger = await self._succession.take_over(await self._succession.begin(), again=True)
+                finally:
+                    late.cancel()
+                    self._away = False
         finally:
             warden.cancel()
             await asyncio.gather(warden, return_exceptions=True)

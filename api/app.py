@@ -23,6 +23,7 @@ from api.reads.views import NotReached, Past, not_reached
 from domain.errors import Refused
 from domain.log.log import Busy, OutcomeUnknown, Unreachable
 from domain.log.receipts import BadKey
+from projections.views import Unavailable
 
 
 def create_app(parts: Parts) -> FastAPI:
@@ -77,6 +78,7 @@ ANSWERS = (
     (Refused, problems.refused),
     (Busy, problems.not_considered),
     (Unreachable, problems.not_considered),
+    (Unavailable, problems.not_considered),
     (OutcomeUnknown, problems.unanswered),
     (NotReached, not_reached),
     (BadKey, problems.bad_key),

@@ -207,7 +207,7 @@ async def refused(_: Request, reason: Exception) -> Response:
 async def not_considered(_: Request, reason: Exception) -> Response:
     if isinstance(reason, Busy):
         return problem("busy", "Nothing was done. Come back later.")
-    return problem("unreachable", "The log cannot be read now. Come back later.")
+    return problem("unreachable", "The database cannot be reached now. Come back later.")
 
 
 async def unanswered(_: Request, reason: Exception) -> Response:

@@ -30,7 +30,7 @@ STILL = b"SELECT 1 FROM projection WHERE generation = %s AND live = %s"
 TAKE_TURNS = b"SELECT pg_advisory_xact_lock(%s)"
 LOCK = 0x76_69_65_77
 """Key of the advisory lock: "view"."""
-CONNECTIONS_MAX, CONNECT_S_MAX = 8, 5.0
+CONNECTIONS_MAX, CONNECT_S_MAX = 8, 1.0
 TRIES = 5
 
 

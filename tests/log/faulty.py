@@ -1,10 +1,11 @@
 """A log that fails when told to: at each append it looks up what shall happen."""
 
 from collections.abc import Iterable
+from contextlib import aclosing
 from typing import Literal
 
 from domain.log.block import Sealed
-from domain.log.log import Log, Lost, OutcomeUnknown, Records
+from domain.log.log import Log, Lost, OutcomeUnknown, Records, Unreachable
 
 Fault = Literal["fine", "lost", "landed", "not landed", "late"]
 
@@ -15,6 +16,8 @@ class FaultyLog:
     def __init__(self, log: Log, faults: Iterable[Fault]) -> None:
         self._log, self._faults, self._late = log, iter(faults), list[Sealed]()
         self.sent = list[bytes]()
+        self.silent = False
+        """It cannot be read."""
 
     async def append(self, block: Sealed) -> None:
         self.sent.append(block.record)
@@ -38,5 +41,9 @@ class FaultyLog:
             except Lost:
                 continue
 
-    def read(self, after: int = 0, *, follow: bool = False) -> Records:
-        return self._log.read(after, follow=follow)
+    async def read(self, after: int = 0, *, follow: bool = False) -> Records:
+        if self.silent:
+            raise Unreachable
+        async with aclosing(self._log.read(after, follow=follow)) as records:
+            async for record in records:
+                yield record

@@ -171,6 +171,26 @@ async def test_the_queue_is_bounded_in_number_and_bytes(monkeypatch: pytest.Monk
                 assert (await leader.submit(opening(3))).count == 1, "there is room again"
 
 
+async def test_who_waits_for_a_recovery_is_sent_away_soon_and_may_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sequencer, "RECOVER_S_MAX", 0.05)
+    log = MemoryLog()
+    await begin(log)
+    faulty = FaultyLog(log, ["fine", "not landed"])
+    async with leading(faulty) as (leader, _):
+        await until(lambda: leader.leading)
+        faulty.silent = True
+        with pytest.raises(OutcomeUnknown):
+            await leader.submit(opening(1))
+        began = asyncio.get_running_loop().time()
+        for n in (1, 2):
+            with pytest.raises(Busy):
+                await leader.submit(opening(n))
+        assert asyncio.get_running_loop().time() - began < 1
+        faulty.silent = False
+        await until(lambda: leader.leading)
+        assert (await leader.submit(opening(1))).count == 1
+
+
 async def test_who_stops_lands_what_waits_and_takes_no_more() -> None:
     log = MemoryLog()
     await begin(log)
