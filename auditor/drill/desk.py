@@ -227,11 +227,8 @@ class Draft:
                 line["cmd"] = command_id(HOUSE, f"elect/{line['event']['leader']}/{at}")
             elif key := self.keys.get(line["cmd"]):
                 line["cmd"] = command_id(HOUSE, key)
-        ends, at = dict[int, int](), 0
-        for block in self.blocks:
-            at += len(block)
-            ends.update({old: at for old, new in moved.items() if at - len(block) < new <= at})
-        return ends
+        last = {line["pos"]: block[-1]["pos"] for block in self.blocks for line in block}
+        return {old: last[at] for old, at in moved.items()}
 
     def _retell(self, event: Line, ends: dict[int, int], told: dict[int, str], anchors: dict[tuple[str, str], tuple[str, str]]) -> None:
         """A head that the event names truly is told as it is now."""
@@ -242,8 +239,8 @@ class Draft:
                     anchors[str(event[size]), event[root]] = str(now), told[now]
                     event[size], event[root] = now, told[now]
 
-    def publish(self, out: Path) -> None:
-        """Writes the bundle into `out`, over an earlier one that may lie there."""
+    def publish(self, shelf: "Shelf") -> None:
+        """Writes the bundle."""
         records = self.seal()
         leaves = b"".join(leaf_hash(line) for record in records for line in record.split(b"\n")[1:-1])
         files: dict[str, bytes | None] = {SEGMENT: b"".join(self.after(records)), bundles.LEAVES: leaves}
@@ -258,7 +255,7 @@ class Draft:
         manifest = msgspec.structs.replace(self.original.manifest, size=head.size, root=head.root, files=tuple(sorted_by_path(listed)))
         written = {name: data for name, data in files.items() if data is not None} | self.slipped
         written[bundles.MANIFEST] = bundles.sealed_manifest(self.named(manifest))
-        _write(out, written, {name: data for name, data in self.original.objects.items() if name not in files})
+        shelf.put({name: data for name, data in self.original.objects.items() if name not in files} | written)
 
 
 def chosen(chance: Random, of: Sequence[T]) -> T:
@@ -285,12 +282,23 @@ def _anchored(log: ChainLog, anchors: dict[tuple[str, str], tuple[str, str]]) ->
     return msgspec.structs.replace(log, subject=root, amount=size) if log.kind == "Anchored" else log
 
 
-def _write(out: Path, files: dict[str, bytes], regions: dict[str, bytes]) -> None:
-    for folder in ("log", "evidence", "chain"):
-        (out / folder).mkdir(parents=True, exist_ok=True)
-    whole = regions | files
-    for found in [it for it in out.rglob("*") if it.is_file()]:
-        if found.relative_to(out).as_posix() not in whole:
-            found.unlink()
-    for name, data in whole.items():
-        (out / name).write_bytes(data)
+class Shelf:
+    """A folder for one bundle after the other: only what differs is written."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._there = dict[str, bytes]()
+        for folder in ("log", "evidence", "chain"):
+            (path / folder).mkdir(parents=True)
+
+    def put(self, files: dict[str, bytes]) -> None:
+        for name in self._there.keys() - files.keys():
+            (self.path / name).unlink()
+        for name, data in files.items():
+            if self._there.get(name) != data:
+                (self.path / name).write_bytes(data)
+        self._there = files
+
+    def digest(self) -> str:
+        """Of all that lies there."""
+        return sha256(b"".join(b"%b %b" % (name.encode(), sha256(data).digest()) for name, data in sorted(self._there.items()))).hexdigest()

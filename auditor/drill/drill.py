@@ -3,24 +3,23 @@
 A fraud that the log alone does not show is tried both ways: without what shows it, where an outsider sees nothing, and with it.
 """
 
+import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 
 import msgspec
 
-from auditor import bundle as bundles
 from auditor.bundle import BadBundle
 from auditor.chain import Node, Silent
 from auditor.checks.heads import Noted
 from auditor.drill import amounts, hidden, judgements, order
-from auditor.drill.desk import SEGMENT, Draft, NoPlace, Original
+from auditor.drill.desk import Draft, NoPlace, Original, Shelf
 from auditor.drill.fraud import Fraud, Mark, catches
 from auditor.export import collect
 from auditor.facts import Facts
@@ -37,6 +36,17 @@ SLICE = 10
 MISSED_MAX = 3
 
 
+class Seen(Value):
+    """What an outsider sees of a fraud."""
+
+    caught: bool
+    blind: bool
+    """Without what shows it, nothing was found."""
+    alone: bool
+    """No other check found anything."""
+    seconds: float
+
+
 class Tried(Value):
     """One fraud with one seed."""
 
@@ -44,14 +54,9 @@ class Tried(Value):
     seed: int
     did: str
     """What the forger did; empty if the log has no place for it."""
-    caught: bool
-    blind: bool
-    """Without what shows it, nothing was found."""
-    alone: bool
-    """No other check found anything."""
-    mark: str
-    """Digest of what was forged."""
-    seconds: float
+    digest: str
+    """Of the forged bundle."""
+    seen: Seen
 
 
 class Row(Value):
@@ -133,51 +138,62 @@ def commit(original: Original, fraud: Fraud, seed: int) -> tuple[Draft, Mark]:
     raise why
 
 
-def attempt(original: Original, fraud: Fraud, seed: int, folder: Path) -> Tried:
-    """Commits the fraud, and has it looked for."""
-    try:
-        draft, mark = commit(original, fraud, seed)
-        if not fraud.eyes:
-            # Of what the bundle brings of the chain nothing is believed, so a careful forger brings nothing that contradicts him.
-            draft.receipts = None
-        draft.publish(folder)
-    except NoPlace:
-        return Tried(fraud.name, seed, "", False, False, False, "", 0.0)
-    digest = sha256(b"".join((folder / name).read_bytes() for name in (SEGMENT, bundles.MANIFEST)) + mark.did.encode()).hexdigest()
-    started = time.perf_counter()
-    report = look(folder, draft, fraud)
-    seconds = time.perf_counter() - started
-    blind = bool(fraud.eyes) and verify(folder, jobs=1).exit != FOUND
-    check = mark.check or fraud.check
-    alone = {it.check for it in report.findings} <= {check}
-    return Tried(fraud.name, seed, mark.did, catches(report, mark, fraud.check), blind, alone, digest, seconds)
+class Bench:
+    """Where frauds are committed and looked for, one after the other."""
+
+    def __init__(self, original: Original, folder: Path) -> None:
+        self.original, self.shelf = original, Shelf(folder)
+        self._known: dict[tuple[str, str, str], Seen] = {}
+
+    def attempt(self, fraud: Fraud, seed: int) -> Tried:
+        """Commits the fraud, and has it looked for."""
+        try:
+            draft, mark = commit(self.original, fraud, seed)
+            if not fraud.eyes:
+                # Of what the bundle brings of the chain nothing is believed, so a careful forger brings nothing that contradicts him.
+                draft.receipts = None
+            draft.publish(self.shelf)
+        except NoPlace:
+            return Tried(fraud.name, seed, "", "", Seen(False, False, False, 0.0))
+        digest = self.shelf.digest()
+        # The same forgery is found in the same way.
+        way = fraud.name, mark.did, digest
+        if way not in self._known:
+            self._known[way] = self._seen(draft, fraud, mark)
+        return Tried(fraud.name, seed, mark.did, digest, self._known[way])
+
+    def _seen(self, draft: Draft, fraud: Fraud, mark: Mark) -> Seen:
+        started = time.perf_counter()
+        report = self.look(draft, fraud)
+        seconds = time.perf_counter() - started
+        blind = bool(fraud.eyes) and verify(self.shelf.path, jobs=1).exit != FOUND
+        alone = {it.check for it in report.findings} <= {mark.check or fraud.check}
+        return Seen(catches(report, mark, fraud.check), blind, alone, seconds)
+
+    def look(self, draft: Draft, fraud: Fraud) -> Report:
+        """As an outsider does who has what shows the fraud."""
+        match fraud.eyes:
+            case "chain":
+                return verify(self.shelf.path, told=draft.chain, jobs=1)
+            case "head":
+                kept = draft.original.heads[-1]
+                return verify(self.shelf.path, heads=(Noted(kept.size, kept.root),), jobs=1)
+            case _:
+                return verify(self.shelf.path, jobs=1)
 
 
-def look(folder: Path, draft: Draft, fraud: Fraud) -> Report:
-    """As an outsider does who has what shows the fraud."""
-    match fraud.eyes:
-        case "chain":
-            return verify(folder, told=draft.chain, jobs=1)
-        case "head":
-            kept = draft.original.heads[-1]
-            return verify(folder, heads=(Noted(kept.size, kept.root),), jobs=1)
-        case _:
-            return verify(folder, jobs=1)
-
-
-_original: Original
+_bench: Bench
 """Of a process of the pool."""
 
 
-def _begin(path: Path, told: Facts | None) -> None:
-    global _original  # noqa: PLW0603 - read once for all that the process does
-    _original = Original(path, told)
+def _begin(path: Path, told: Facts | None, folder: Path) -> None:
+    global _bench  # noqa: PLW0603 - read once for all that the process does
+    _bench = Bench(Original(path, told), folder / str(os.getpid()))
 
 
 def _slice(name: str, seeds: Sequence[int]) -> list[Tried]:
     fraud = next(it for it in FRAUDS if it.name == name)
-    with tempfile.TemporaryDirectory(prefix="gridledger-drill-") as folder:
-        return [attempt(_original, fraud, seed, Path(folder)) for seed in seeds]
+    return [_bench.attempt(fraud, seed) for seed in seeds]
 
 
 def drill(
@@ -196,7 +212,10 @@ def drill(
     if honest.error or honest.exit == FOUND:
         raise BadBundle(f"{path}: a drill begins with an honest bundle: {honest.error or f'{honest.found} findings'}")
     rows = []
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _begin, (path, told)) as pool:
+    with (
+        tempfile.TemporaryDirectory(prefix="gridledger-drill-") as folder,
+        ProcessPoolExecutor(jobs, get_context("spawn"), _begin, (path, told, Path(folder))) as pool,
+    ):
         slices = {it.name: [pool.submit(_slice, it.name, seeds[at : at + SLICE]) for at in range(0, len(seeds), SLICE)] for it in frauds}
         for fraud in frauds:
             rows.append(_row(fraud, [tried for each in slices[fraud.name] for tried in each.result()]))
@@ -223,11 +242,11 @@ def _row(fraud: Fraud, all_: Sequence[Tried]) -> Row:
         fraud.held,
         fraud.eyes,
         len(tried),
-        len({it.mark for it in tried}),
-        sum(it.caught for it in tried),
-        sum(it.blind for it in tried),
-        sum(it.alone for it in tried),
-        statistics.median(it.seconds for it in tried) * 1000 if tried else 0.0,
+        len({(it.did, it.digest) for it in tried}),
+        sum(it.seen.caught for it in tried),
+        sum(it.seen.blind for it in tried),
+        sum(it.seen.alone for it in tried),
+        statistics.median(it.seen.seconds for it in tried) * 1000 if tried else 0.0,
         tried[0].did if tried else "",
-        tuple([it.seed for it in tried if not it.caught][:MISSED_MAX]),
+        tuple([it.seed for it in tried if not it.seen.caught][:MISSED_MAX]),
     )

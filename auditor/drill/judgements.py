@@ -150,7 +150,7 @@ def seal_another_head(draft: Draft, chance: Random) -> Mark:
 def pay_a_late_proof(draft: Draft, chance: Random) -> Mark:
     line = draft.pick(chance, "proof.committed", lambda it: it["event"]["late"] and it["event"]["job"])
     event = line["event"]
-    event["late"] = False
+    event |= {"late": False, "seconds_us": chance.randint(10**5, 10**6)}
     paid = chosen(chance, draft.all("task.accepted", lambda it: it["event"]["task"] == event["task"]))
     paid["event"] |= {name: event[name] for name in ("fence", "worker", "owner", "class")}
     draft.book(paid)

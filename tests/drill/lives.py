@@ -21,22 +21,22 @@ from tests.network import BUILD, DUMMY, Network, block_hash
 def life() -> Network:
     """One for all tests: nobody changes it."""
     it, creator, workers = network.populated()
-    run(it, creator, workers, 2, "cheat")
+    run(it, creator, workers, "cheat")
     come_late(it)
     pay(it)
     note(it, 1)
     freeze_and_release(it)
     it.request(creator, "customer", 1_000_000)
-    run(it, creator, workers, 1, "slow")
+    run(it, creator, workers, "slow")
     pay(it)
     note(it, 2)
     it.wait(2 * it.policy.archive_us)
     return it
 
 
-def run(it: Network, creator: AccountId, workers: dict[str, WorkerId], frames: int, cheat: str) -> None:
+def run(it: Network, creator: AccountId, workers: dict[str, WorkerId], cheat: str) -> None:
     """One job, of which one worker renders rubbish and one renders nothing."""
-    job = it.submit(creator, frames)
+    job = it.submit(creator)
     it.open(job)
     while job in it.world.jobs and it.world.jobs[job].status == "open":
         busy = [id for id, each in it.world.tasks.items() if each.status == "leased" and each.worker != workers["killed"]]

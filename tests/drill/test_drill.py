@@ -8,8 +8,8 @@ import pytest
 
 from auditor.bundle import BadBundle
 from auditor.drill import drill as drills
-from auditor.drill.desk import NoPlace, Original
-from auditor.drill.drill import FRAUDS, Drilled, attempt, commit, look
+from auditor.drill.desk import NoPlace, Original, Shelf
+from auditor.drill.drill import FRAUDS, Bench, Drilled, commit
 from auditor.drill.fraud import Fraud, Mark, catches
 from auditor.report import CHECKS, Report
 from auditor.verify import verify
@@ -39,9 +39,10 @@ def whole(honest: Path) -> Drilled:
 
 
 def committed(original: Original, fraud: Fraud, seed: int, folder: Path) -> tuple[Report, Mark]:
+    bench = Bench(original, folder)
     draft, mark = commit(original, fraud, seed)
-    draft.publish(folder)
-    return look(folder, draft, fraud), mark
+    draft.publish(bench.shelf)
+    return bench.look(draft, fraud), mark
 
 
 def without(report: Report, check: str) -> Report:
@@ -56,7 +57,7 @@ def test_the_life_is_honest(honest: Path) -> None:
 
 def test_a_log_that_nobody_forged_comes_from_the_desk_as_it_was(original: Original, tmp_path: Path) -> None:
     draft = original.draft()
-    draft.publish(tmp_path / "again")
+    draft.publish(Shelf(tmp_path / "again"))
 
     assert draft.seal() == original.records
     assert (tmp_path / "again" / "manifest.json").read_bytes() == (original.path / "manifest.json").read_bytes()
@@ -117,11 +118,11 @@ def test_a_finding_elsewhere_or_by_another_check_is_no_catch(original: Original,
 
 def test_the_same_seed_is_the_same_fraud(original: Original, tmp_path: Path) -> None:
     for fraud in (NAMED["skip an audit"], NAMED["invent a deposit"]):
-        one, two = (attempt(original, fraud, 5, tmp_path / name) for name in ("one", "two"))
-        other = attempt(original, fraud, 6, tmp_path / "three")
+        one, two = (Bench(original, tmp_path / f"{fraud.name} {n}").attempt(fraud, 5) for n in (1, 2))
+        other = Bench(original, tmp_path / f"{fraud.name} 3").attempt(fraud, 6)
 
-        assert (one.did, one.mark) == (two.did, two.mark)
-        assert (one.did, one.mark) != (other.did, other.mark)
+        assert (one.did, one.digest) == (two.did, two.digest)
+        assert (one.did, one.digest) != (other.did, other.digest)
 
 
 def test_a_careful_forger_leaves_every_hash_and_number_right(original: Original, tmp_path: Path) -> None:
@@ -136,7 +137,7 @@ def test_what_has_no_place_in_a_log_is_not_tried(tmp_path: Path) -> None:
 
     with pytest.raises(NoPlace):
         commit(original, NAMED["move frozen money"], 1)
-    assert attempt(original, NAMED["move frozen money"], 1, tmp_path / "forged").did == ""
+    assert Bench(original, tmp_path / "forged").attempt(NAMED["move frozen money"], 1).did == ""
 
 
 def test_a_drill_needs_an_honest_bundle(tmp_path: Path) -> None:
@@ -161,7 +162,7 @@ def test_a_node_may_be_the_chain(honest: Path) -> None:
 
 def test_a_drill_in_which_something_is_missed_has_not_passed(original: Original, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drills, "catches", lambda *_: False)
-    tried = attempt(original, NAMED["flip a verdict"], 4, tmp_path / "forged")
+    tried = Bench(original, tmp_path / "forged").attempt(NAMED["flip a verdict"], 4)
     row = drills._row(NAMED["flip a verdict"], [tried])
     done = Drilled(1, "", (row,), 1, 0, 0.0)
 
