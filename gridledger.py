@@ -178,8 +178,10 @@ async def network(home: "Home", url: str, group: "Group", me: Process) -> AsyncI
     from api.app import create_app
     from api.parts import Parts
     from domain.ids import LogId
+    from domain.log.log import Unreachable
     from domain.log.merkle import Head, Mark
     from projections import catalog, plugins
+    from projections.views import Unavailable
     from worker_runtime.daemons import gate, guard, loop, presence
     from worker_runtime.gpu import bench, scene
 
@@ -195,7 +197,10 @@ async def network(home: "Home", url: str, group: "Group", me: Process) -> AsyncI
 
         async def known() -> list[Mark]:
             on_chain = [mark for node in nodes for mark in await node.anchored(start.log)]
-            return [*snapshots.marks(), *await views.marks(start), *on_chain]
+            try:
+                return [*snapshots.marks(), *await views.marks(start), *on_chain]
+            except Unavailable as silence:
+                raise Unreachable from silence
 
         sequencer = Sequencer(log, snapshots.newest, me.name, reference_us=log.clock_us, home=log.home, lease=election, known=known)
         leader = Leader(partial(office.find_leader, sequencer, election), election.left)
