@@ -18,7 +18,7 @@ from domain.treasury import account
 from tests.faults.history import Deed, History
 
 CLASS = "mitsuba-3.9.1/cpu"
-PAUSE_S, ATTEMPT_S_MAX = 0.05, 20.0
+PAUSE_S = 0.05
 
 
 class _Done(msgspec.Struct):
@@ -36,10 +36,10 @@ class Asked(Exception):
 class Crowd:
     """To be used as a context. Each of its people opens an account, changes it, registers a worker and asks for what is refused."""
 
-    def __init__(self, url: str, history: History, *, patience_s: float = 60.0, seed: str = "") -> None:
-        self.url, self.history, self._seed = url, history, seed
+    def __init__(self, url: str, history: History, *, patience_s: float = 60.0, timeout_s: float = 20.0) -> None:
+        self.url, self.history, self._name = url, history, uuid7()
         self._until = time.monotonic() + patience_s
-        self._http = httpx2.AsyncClient(base_url=url, timeout=ATTEMPT_S_MAX, trust_env=False, limits=httpx2.Limits(max_connections=64))
+        self._http = httpx2.AsyncClient(base_url=url, timeout=timeout_s, trust_env=False, limits=httpx2.Limits(max_connections=64))
         self._asked: list[tuple[str, str, bytes, str, Deed]] = []
         self.people = 0
         self.waits_s = list[float]()
@@ -56,7 +56,7 @@ class Crowd:
         """One person after the other."""
         while goes_on():
             self.people += 1
-            await self._person(sha256(f"{self._seed} {self.people}".encode()).hexdigest())
+            await self._person(sha256(f"{self._name} {self.people}".encode()).hexdigest())
 
     async def _person(self, secret: str) -> None:
         key = Actor(f"key-{sha256(secret.encode()).hexdigest()}")

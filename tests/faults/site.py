@@ -1,6 +1,7 @@
 """A ledger's directory and the real server on it, as a process that may be killed and started again on the same port."""
 
 import asyncio
+import shutil
 import signal
 import subprocess
 import sys
@@ -70,6 +71,10 @@ class Site:
             assert server.wait(STOP_S_MAX) == 0, self.log_text[-3000:]
         finally:
             process.stop(server, signal.SIGKILL)
+
+    def clear(self) -> None:
+        """Removes the data of its own PostgreSQL, which may lie elsewhere."""
+        shutil.rmtree(self.home.postgres.resolve(), ignore_errors=True)
 
     async def records(self, database: str) -> list[bytes]:
         async with PostgresLog(database) as log, aclosing(log.read()) as found:
