@@ -22,14 +22,11 @@ if TYPE_CHECKING:
     from adapters.client import Client
     from adapters.files.home import Home
     from adapters.log.follower import Follower
-    from adapters.log.snapshots import Snapshots
     from adapters.server.group import Group
     from adapters.server.office import Duties
-    from adapters.views.postgres import PostgresViews
     from api.parts import Submit
     from domain.house.genesis import FirstAsset
     from domain.ids import LogId
-    from domain.log.merkle import Head, Mark
     from worker_runtime.config import Config
     from worker_runtime.ports import Signer, Workshop
 
@@ -196,7 +193,7 @@ async def network(home: "Home", url: str, group: "Group", me: Process) -> AsyncI
         nodes = chain_nodes(home, stack)
         election = await stack.enter_async_context(Election(url, me.name, me.place, me.address))
 
-        known = partial(heads, snapshots, views, nodes, start)
+        known = partial(office.known, snapshots, views, nodes, start)
         sequencer = Sequencer(log, snapshots.newest, me.name, reference_us=log.clock_us, home=log.home, lease=election, known=known)
         leader = Leader(partial(office.find_leader, sequencer, election), election.left)
         stack.push_async_callback(leader.aclose)
@@ -240,18 +237,6 @@ async def network(home: "Home", url: str, group: "Group", me: Process) -> AsyncI
             leader=leader,
         )
         yield create_app(parts), hand_over
-
-
-async def heads(snapshots: "Snapshots", views: "PostgresViews", nodes: "Sequence[EvmChain]", start: "Head") -> "list[Mark]":
-    """Of the log, as far as snapshots, views and the chain have seen them. Raises `Unreachable`."""
-    from domain.log.log import Unreachable
-    from projections.views import Unavailable
-
-    on_chain = [mark for node in nodes for mark in await node.anchored(start.log)]
-    try:
-        return [*snapshots.marks(), *await views.marks(start), *on_chain]
-    except Unavailable as silence:
-        raise Unreachable from silence
 
 
 def chain_nodes(home: "Home", stack: AsyncExitStack) -> "list[EvmChain]":

@@ -5,14 +5,17 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
+from adapters.chain import EvmChain
 from adapters.log.election import Election
+from adapters.log.snapshots import Snapshots
 from adapters.sequencer import Sequencer
 from adapters.server.group import Group
-from domain.log.log import Log
-from domain.log.merkle import Head
+from adapters.views.postgres import PostgresViews
+from domain.log.log import Log, Unreachable
+from domain.log.merkle import Head, Mark
 from projections import runner
 from projections.row import Projection
-from projections.views import Behind, Store
+from projections.views import Behind, Store, Unavailable
 
 RETRY_S = 1.0
 Duties = Mapping[str, Callable[[], Coroutine[Any, Any, Any]]]
@@ -51,3 +54,12 @@ async def project(projections: Sequence[Projection], log: Log, views: Store, sta
         except Behind as other:
             logger.warning("somebody else writes the views, trying again: %s", other)
             await asyncio.sleep(RETRY_S)
+
+
+async def known(snapshots: Snapshots, views: PostgresViews, nodes: Sequence[EvmChain], start: Head) -> list[Mark]:
+    """Heads of the log, as far as snapshots, views and the chain have seen them. Raises `Unreachable`."""
+    on_chain = [mark for node in nodes for mark in await node.anchored(start.log)]
+    try:
+        return [*snapshots.marks(), *await views.marks(start), *on_chain]
+    except Unavailable as silence:
+        raise Unreachable from silence
