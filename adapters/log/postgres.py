@@ -19,6 +19,7 @@ from domain.log.log import Lost, OutcomeUnknown, Records, Unreachable
 APPEND = "WITH taken AS (INSERT INTO block VALUES (%s, %s, %s, %s, %b) RETURNING 1) SELECT pg_notify('block', '') FROM taken"
 READ = "SELECT next_size, record FROM block WHERE next_size > %s AND size >= 0 ORDER BY size LIMIT 50"
 CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+SIZE = "SELECT coalesce(max(next_size), 0) FROM block"
 HOME = "SELECT system_identifier::text FROM pg_control_system()"
 
 APPEND_S_MAX, CONNECT_S_MAX = 10.0, 5
@@ -83,6 +84,10 @@ class PostgresLog:
     async def clock_us(self) -> int:
         """The database's clock. Raises `Unreachable`."""
         return int(await self._ask(CLOCK))
+
+    async def size(self) -> int:
+        """The position at which the log ends now. Raises `Unreachable`."""
+        return int(await self._ask(SIZE))
 
     async def home(self) -> str:
         """What a ledger is bound to: the identifier of this PostgreSQL cluster. Raises `Unreachable`."""

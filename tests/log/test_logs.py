@@ -149,3 +149,14 @@ async def test_a_block_is_never_changed(migrated: str, change: str) -> None:
                 await db.execute(change.encode())
 
         assert await everything(log) == [block(START).record]
+
+
+@pytest.mark.system
+async def test_a_log_says_where_it_ends(migrated: str) -> None:
+    async with PostgresLog(migrated) as log:
+        assert await log.size() == 0
+        one = block(START, 3)
+        await log.append(one)
+        await log.append(block(one.after, 2))
+
+        assert await log.size() == (await fold(log)).size == 5
