@@ -18,6 +18,8 @@ class Taken(Value):
 
     before: Head
     block: Block
+    root: str
+    """After it."""
     events: list[Recorded[Event]] | None
     place: Place
 
@@ -53,7 +55,7 @@ class Reader:
                 return
             before, self.head = self.head, block.after
             self._findings.begin(place, record.data, block.start)
-            yield Taken(before, block, self._events(block) if self.understood else None, place)
+            yield Taken(before, block, block.after.root, self._events(block) if self.understood else None, place)
 
     def _void(self, why: str, record: Record, place: Place) -> None:
         self.void[why] += 1

@@ -39,11 +39,11 @@ class Seals(Struct):
         """The next beacon is for a later time."""
         del self.heads[: max(0, bisect_right(self.heads, grid_us, key=lambda row: row[0]) - 1)]
 
-    def end(self, at_us: int, head: Head, since_us: int | None) -> None:
+    def end(self, at_us: int, size: int, root: str, since_us: int | None) -> None:
         """After a block; `since_us` is when the oldest began to wait for a beacon: it seals nothing from before."""
         if since_us is None or since_us > at_us:
             self.heads.clear()
-        self.heads.append((at_us, head.size, head.root))
+        self.heads.append((at_us, size, root))
 
 
 class State(Struct):
@@ -103,8 +103,8 @@ class State(Struct):
     def end(self, taken: Taken) -> None:
         assert taken.events
         at_us, after = taken.events[0].at_us, taken.block.after
-        self.world.end_block(at_us, after.size, after.root)
-        self.seals.end(at_us, after, self.world.waits_since_us())
+        self.world.end_block(at_us, after.size, taken.root)
+        self.seals.end(at_us, after.size, taken.root, self.world.waits_since_us())
         self.head = after
 
 

@@ -44,7 +44,7 @@ class Heads:
             self._marks.append((before, taken.place))
         if len(self._marks) > MARKS_MAX:
             self._marks, self._apart = self._marks[::2], 2 * self._apart
-        self._recent.append((after.size, after.root))
+        self._recent.append((after.size, taken.root))
         self._size = after.size
         while self._noted and self._noted[0].size <= after.size:
             it = self._noted.pop(0)

@@ -19,7 +19,7 @@ from domain.signing import Claim
 from domain.treasury import account, payout, stake
 from domain.world import World
 
-REMEMBERED = 1 << 14
+REMEMBERED = 1 << 11
 """Digests and recovered keys: whoever verifies a log again, or a forged one beside it, meets the same ones."""
 CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
