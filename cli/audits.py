@@ -39,7 +39,7 @@ def add(app: typer.Typer, root: Root) -> None:
             found = check(bundle, rpc, heads=noted(head or ()), jobs=jobs, progress=tell)
         if report:
             report.write_text(found.markdown())
-        typer.echo(found.json() if as_json else found.text())
+        typer.echo(found.json() if as_json else found.text().rstrip())
         raise SystemExit(found.exit)
 
     @app.command()
@@ -83,7 +83,7 @@ def noted(heads: Sequence[str]) -> "list[Noted]":
     from auditor.checks.heads import Noted
 
     found = [HEAD.fullmatch(each) for each in heads]
-    if wrong := next((each for each, match in zip(heads, found, strict=True) if match is None), ""):
+    for wrong in [each for each, match in zip(heads, found, strict=True) if match is None]:
         raise typer.BadParameter(f"--head is SIZE:ROOT, a number and 64 hex digits, not {wrong[:100]!r}")
     return [Noted(int(match[1]), match[2]) for match in found if match]
 

@@ -13,7 +13,8 @@ from domain.log.block import Broken, Diverged, Void, accept
 from domain.log.merkle import Head
 from domain.value import Value
 
-MARKS_MAX = 1_000
+MARKS_MAX, APART = 1_000, 1_000
+"""So many marks, and at first so many events between two; the longer the log, the further apart."""
 RECENT_MAX = 256
 
 
@@ -32,7 +33,7 @@ class Heads:
             findings.remarks["heads"] = "no earlier head was given"
         self._marks: list[tuple[Head, Place]] = []
         """A head, and the record after it."""
-        self._apart = 1_000
+        self._apart = APART
         """Events between two marks, at least."""
         self._recent = deque[tuple[int, str]](maxlen=RECENT_MAX)
         self._size = 0

@@ -18,7 +18,7 @@ from tests.network import Network, block_hash
 
 pytestmark = pytest.mark.system
 
-SHORT, LONG = 10_000, 40_000
+SHORT, LONG = 8_000, 32_000
 MORE_MAX = 1.05
 """Of the peak of a process, for four times the events. It is some 65 MB, most of it the interpreter's, so a hundred bytes for each event
 would be more."""
@@ -87,8 +87,14 @@ def measured(path: Path, how: str = "plain", jobs: int = 1) -> dict[str, Any]:
     return told
 
 
-def test_a_log_of_four_times_the_length_takes_the_same_memory(lives: dict[str, Path]) -> None:
-    short, long = measured(lives["short"]), measured(lives["long"])
+@pytest.fixture(scope="module")
+def alone(lives: dict[str, Path]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The short one and the long one, by one process."""
+    return measured(lives["short"]), measured(lives["long"])
+
+
+def test_a_log_of_four_times_the_length_takes_the_same_memory(alone: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    short, long = alone
 
     assert (short["found"], long["found"]) == (0, 0)
     assert long["size"] > 3.9 * short["size"]
@@ -102,7 +108,5 @@ def test_processes_take_the_same_memory_each(lives: dict[str, Path]) -> None:
     assert [peak <= MORE_MAX * before for peak, before in zip(long["peaks"], short["peaks"], strict=True)] == [True, True]
 
 
-def test_the_measure_sees_who_remembers_the_log(lives: dict[str, Path]) -> None:
-    short, long = (measured(lives[name], "remembering") for name in ("short", "long"))
-
-    assert long["peaks"][0] > 1.5 * short["peaks"][0]
+def test_the_measure_sees_who_remembers_the_log(lives: dict[str, Path], alone: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    assert measured(lives["long"], "remembering")["peaks"][0] > 1.5 * alone[1]["peaks"][0]
