@@ -65,21 +65,25 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Path], 
     return lambda name, sources: contracts.compiled(name, cache, sources)
 
 
+@contextlib.asynccontextmanager
+async def standing(directory: Path, dollar: contracts.Contract, treasury: contracts.Contract) -> AsyncIterator[Rig]:
+    """An own chain with these contracts on it."""
+    async with anvil.running(anvil.find(TOOLS), directory, block_time_s=None) as node:
+        payer, anchorer, creator = (signer.generate() for _ in range(3))
+        for who in (payer, anchorer, creator):
+            await node.fund(who.address)
+        async with contextlib.aclosing(Node(node.url)) as bare:
+            addresses = await Wallet(bare, creator).deploy_treasury(dollar, treasury, payer=payer.address, anchorer=anchorer.address)
+        async with contextlib.aclosing(EvmChain(node.url, *addresses)) as evm:
+            yield Rig(node, evm, *addresses, payer, anchorer, Wallet(evm, creator))
+
+
 @pytest.fixture
 def rigs(tmp_path: Path, compiled: Callable[[str, Path], contracts.Contract]) -> Rigs:
     """`async with rigs() as rig:`; `token` is another contract than the test dollar that the treasury shall hold."""
 
-    @contextlib.asynccontextmanager
-    async def rig(token: str = "TestDollar", sources: Path = contracts.SOURCES) -> AsyncIterator[Rig]:
-        dollar, treasury = compiled(token, sources), compiled("Treasury", contracts.SOURCES)
-        async with anvil.running(anvil.find(TOOLS), tmp_path / "anvil", block_time_s=None) as node:
-            payer, anchorer, creator = (signer.generate() for _ in range(3))
-            for who in (payer, anchorer, creator):
-                await node.fund(who.address)
-            async with contextlib.aclosing(Node(node.url)) as bare:
-                addresses = await Wallet(bare, creator).deploy_treasury(dollar, treasury, payer=payer.address, anchorer=anchorer.address)
-            async with contextlib.aclosing(EvmChain(node.url, *addresses)) as evm:
-                yield Rig(node, evm, *addresses, payer, anchorer, Wallet(evm, creator))
+    def rig(token: str = "TestDollar", sources: Path = contracts.SOURCES) -> AbstractAsyncContextManager[Rig]:
+        return standing(tmp_path / "anvil", compiled(token, sources), compiled("Treasury", contracts.SOURCES))
 
     return rig
 

@@ -52,9 +52,10 @@ class Live:
     def world(self) -> World:
         return self.follower.world
 
-    def start(self, *roles: str) -> list[asyncio.Task[None]]:
-        """These daemons, or all, as gridledger.py wires them."""
-        rig, node, desks = self.rig, self.node, {role: Desk(role, self.follower, self._sequencer.submit) for role in DAEMONS}
+    def start(self, *roles: str, reader: Follower | None = None) -> list[asyncio.Task[None]]:
+        """These daemons, or all, as gridledger.py wires them; `reader` is another follower of the log."""
+        rig, node = self.rig, self.node
+        desks = {role: Desk(role, reader or self.follower, self._sequencer.submit) for role in DAEMONS}
         runs = {
             "watch": Watch(desks["watch"], node, USDC).run,
             "payer": Payer(desks["payer"], node, rig.payer, signer.decode_batch, USDC, bump_us=self.bump_us).run,

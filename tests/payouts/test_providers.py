@@ -15,7 +15,8 @@ from domain.event import Event
 from domain.treasury import anchor, batch, chain, deposit
 from tests.daemons.live import Live, live, running
 from tests.fix_chain import Rig, Rigs
-from tests.payouts.provider import Fault, Lie, Provider, always, honest, lying, provider
+from tests.payouts.lies import LIES, twice_as_much
+from tests.payouts.provider import Fault, Provider, always, honest, lying, provider
 
 pytestmark = pytest.mark.system
 
@@ -52,37 +53,6 @@ async def count(it: Live, kind: type[Event]) -> int:
     return sum(type(each.event) is kind for each in await it.events())
 
 
-def flipped(word: str) -> str:
-    """Another word of the same length."""
-    return word[:-1] + ("0" if word[-1] != "0" else "1")
-
-
-def other_hash(block: Any) -> Any:
-    return block and {**block, "hash": flipped(block["hash"])}
-
-
-def failed(receipt: Any) -> Any:
-    return receipt and {**receipt, "status": "0x0"}
-
-
-def twice_as_much(logs: Any) -> Any:
-    return [{**log, "data": f"0x{2 * int(log['data'], 16):064x}"} for log in logs]
-
-
-def one_more(quantity: Any) -> Any:
-    return hex(int(quantity, 16) + 1)
-
-
-LIES: dict[str, dict[str, Lie]] = {
-    "blocks have other hashes": {"eth_getBlockByNumber": other_hash},
-    "there are no receipts": {"eth_getTransactionReceipt": lambda _: None},
-    "batches reverted": {"eth_getTransactionReceipt": failed},
-    "there are no logs": {"eth_getLogs": lambda _: []},
-    "logs are told twice": {"eth_getLogs": lambda logs: logs + logs},
-    "amounts are doubled": {"eth_getLogs": twice_as_much},
-    "nonces are used": {"eth_getTransactionCount": one_more},
-    "the treasury is rich": {"eth_call": lambda word: "0x" + "0" * 40 + "f" * 24},
-}
 WAITS: dict[str, type[Event]] = {
     "blocks have other hashes": deposit.Seen,
     "there are no receipts": batch.Mined,

@@ -72,8 +72,8 @@ class Payer:
             raise loop.Waits(f"nothing is signed and nothing is sent: {fault}")
         if due:
             await self._sign(due, head)
-        for it in unmined(self._desk.world, self._asset):
-            await self._push(it)
+        for n, it in enumerate(unmined(self._desk.world, self._asset)):
+            await self._push(it, is_next=n == 0)
 
     async def _sign(self, due: list[Payout], head: chain.Block) -> None:
         world, used = self._desk.world, await self._node.nonce(self._signer.address, head.number)
@@ -91,8 +91,9 @@ class Payer:
             raise loop.Waits(f"the treasury holds {held}, less than {due[0].id} needs")
         await self._put(affordable, nonce, usual(await self._node.fees()), None)
 
-    async def _push(self, it: Batch) -> None:
-        """Send the bytes again, unless one of the batch's transactions is in a block."""
+    async def _push(self, it: Batch, *, is_next: bool) -> None:
+        """Send the bytes again, unless one of the batch's transactions is in a block. Only the next one may be stuck for its fee: the
+        others wait for its nonce."""
         if await self._is_mined(it):
             return  # the watch tells the ledger
         try:
@@ -105,9 +106,9 @@ class Payer:
         except chain.Unfunded as words:
             raise loop.Waits(f"the wallet {self._signer.address} is short of ether: {it.id} and all behind it wait ({words})") from words
         except chain.Underpriced:
-            if self._now_us() - it.signed_us < self._bump_us:
+            if not is_next or self._now_us() - it.signed_us < self._bump_us:
                 raise
-        if self._now_us() - it.signed_us >= self._bump_us:
+        if is_next and self._now_us() - it.signed_us >= self._bump_us:
             await self._bump(it)
 
     async def _is_mined(self, it: Batch) -> bool:
