@@ -69,6 +69,10 @@ class Live:
             while not condition():  # noqa: ASYNC110 - of things that announce nothing
                 await asyncio.sleep(0.02)
 
+    async def pause(self) -> None:
+        """A moment in which daemons look."""
+        await asyncio.sleep(0.05)
+
     async def do(self, actor: Actor, command: Body, owner: AccountId) -> Receipt:
         self._n += 1
         key = str(UUID(int=(time.time_ns() // 1_000_000 << 80) | 0x7 << 76 | 0x2 << 62 | self._n))
