@@ -1,28 +1,33 @@
 """Reading a request's body: of limited size and depth, and in one way only. What is left to say about its fields, the command says."""
 
+import asyncio
 import json
 import re
 from typing import Any, NoReturn
 
 from fastapi import Request
 
-from api.problems import Malformed, NotJson, TooLarge
+from api.problems import Malformed, NotJson, TooLarge, TooSlow
 
-BODY_BYTES_MAX = 64 * 1024
+BODY_BYTES_MAX, BODY_S_MAX = 64 * 1024, 30.0
 DEPTH_MAX = 32
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
 
 
 async def read(request: Request, maximum: int = BODY_BYTES_MAX) -> bytes:
-    """The body. Raises `TooLarge` as soon as that is known, `NotJson` if it says that it is something else."""
+    """The body. Raises `TooLarge` as soon as that is known, `TooSlow`, and `NotJson` if it says that it is something else."""
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > maximum:
         raise TooLarge(maximum=maximum)
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > maximum:
-            raise TooLarge(maximum=maximum)
+    try:
+        async with asyncio.timeout(BODY_S_MAX):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > maximum:
+                    raise TooLarge(maximum=maximum)
+    except TimeoutError:
+        raise TooSlow(seconds=int(BODY_S_MAX)) from None
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if body and kind != "application/json":
         raise NotJson

@@ -37,6 +37,10 @@ class TooLarge(Refused):
     """The body is larger than {maximum} bytes."""
 
 
+class TooSlow(Refused):
+    """The body did not come whole within {seconds} s."""
+
+
 class NotJson(Refused):
     """Send the body as application/json."""
 
@@ -120,6 +124,7 @@ STATUS = {
     "bad_cursor": 400,
     "invalid": 422,
     "too_large": 413,
+    "too_slow": 408,
     "command_too_large": 413,
     "object_too_large": 413,
     "not_json": 415,

@@ -1,13 +1,16 @@
 """The real server, which kills itself at a named place: `python -m tests.faults.server --die-at PLACE --once FILE serve DIRECTORY …`.
 
 The product has no hooks for this. Here the method at the place is wrapped, and the process sends itself SIGKILL as soon as FILE is there,
-so that a test decides when. Without `--die-at` it is the server as it is.
+so that a test decides when. `--limit MODULE:NAME=NUMBER` sets one of its limits, so that a test need not wait for it; `--bug NAME` plants a
+bug that the checker must find. Without any of these it is the server as it is.
 """
 
 import argparse
 import asyncio
+import importlib
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +26,7 @@ from adapters.views import postgres as views
 from adapters.views.postgres import PostgresViews
 from domain.log.block import Sealed
 from projections.views import Move
+from tests.soak.writer import BUGS
 
 ELECTION = b'"type":"ledger.leader_elected.v1"'
 TURNS = 20
@@ -108,6 +112,18 @@ def inside_projection(trap: Trap) -> None:
     views.write = doomed  # type: ignore[assignment]
 
 
+def small_buffers(size: int) -> None:
+    """Of each connection, so that a slow reader is felt soon."""
+    real = socket.create_server
+
+    def listening(*given: Any, **named: Any) -> socket.socket:
+        made = real(*given, **named)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
+        return made
+
+    socket.create_server = listening
+
+
 PLACES: dict[str, Callable[[Trap], None]] = {
     "before the append is sent": append,
     "after it is sent, before it is confirmed": lambda trap: append(trap, sent=True),
@@ -124,7 +140,18 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--die-at", choices=PLACES)
     parser.add_argument("--once", type=Path, default=Path("/nowhere"))
+    parser.add_argument("--limit", action="append", default=[])
+    parser.add_argument("--send-buffer", type=int)
+    parser.add_argument("--bug", choices=BUGS)
     own, rest = parser.parse_known_args()
+    for limit in own.limit:
+        name, _, number = limit.partition("=")
+        module, _, constant = name.partition(":")
+        setattr(importlib.import_module(module), constant, float(number) if "." in number else int(number))
+    if own.send_buffer:
+        small_buffers(own.send_buffer)
+    if own.bug:
+        BUGS[own.bug]()
     if own.die_at:
         PLACES[own.die_at](Trap(own.once))
     sys.argv = ["gridledger", *rest]

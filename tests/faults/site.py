@@ -44,11 +44,21 @@ class Site:
         return self.output.read_text(errors="replace")
 
     def start(
-        self, *, die_at: str = "", before: Sequence[str] = (), environment: Mapping[str, str] | None = None
+        self, *own: str, die_at: str = "", before: Sequence[str] = (), port: int = 0, environment: Mapping[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
-        """The server as a process; `before` is put before its command line."""
-        own = ("--die-at", die_at, "--once", str(self.armed)) if die_at else ()
-        command = [*before, sys.executable, "-m", "tests.faults.server", *own, "serve", str(self.home.path), "--port", str(self.port)]
+        """The server as a process; `own` are options of tests/faults/server.py, `before` is put before its command line."""
+        own += ("--die-at", die_at, "--once", str(self.armed)) if die_at else ()
+        command = [
+            *before,
+            sys.executable,
+            "-m",
+            "tests.faults.server",
+            *own,
+            "serve",
+            str(self.home.path),
+            "--port",
+            str(port or self.port),
+        ]
         return process.start(command, output=self.output, directory=ROOT, environment=environment)
 
     def ready(self, server: subprocess.Popen[bytes], within_s: float = START_S_MAX) -> float:
@@ -60,12 +70,17 @@ class Site:
 
         return until(decides, "a server that is ready", within_s)
 
+    def begun(self, *own: str) -> subprocess.Popen[bytes]:
+        """A server that is ready."""
+        server = self.start(*own)
+        self.ready(server)
+        return server
+
     @contextmanager
-    def serving(self, **how: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    def serving(self, *own: str) -> Iterator[subprocess.Popen[bytes]]:
         """Ready; ends by SIGTERM, and must end well."""
-        server = self.start(**how)  # type: ignore[arg-type]
+        server = self.begun(*own)
         try:
-            self.ready(server)
             yield server
             server.send_signal(signal.SIGTERM)
             assert server.wait(STOP_S_MAX) == 0, self.log_text[-3000:]
