@@ -7,7 +7,7 @@ BIN := .venv/bin
 INPUTS := tools/setup tools/package-lock.json requirements/uv.txt hatch_build.py pyproject.toml
 export PYTHON
 
-.PHONY: help demo test check fmt docs lock wheel clean
+.PHONY: help demo test drill check fmt docs lock wheel clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -19,6 +19,10 @@ test: .venv/.ready-test ## everything that CI runs: format, lint, types, all tes
 	@$(MAKE) --no-print-directory _static
 	$(BIN)/python -m pytest -n 2 -m "not system" $(ARGS)
 	$(BIN)/python -m pytest -m system $(ARGS)
+
+drill: .venv/.ready-test ## forge a bundle (the demo's, or a scripted one) in every way there is; each is to be found: make drill ARGS="--seeds 100"
+	@bundle=demo-out/bundle; [ -d $$bundle ] || { bundle=build/life; rm -rf $$bundle; mkdir -p build; $(BIN)/python -m tests.drill.lives $$bundle; }; \
+	$(BIN)/gridledger drill $$bundle $(ARGS)
 
 check: .venv/.ready-test ## what to run before each commit, within a minute: format, lint, types, fast tests
 	@$(MAKE) --no-print-directory _static

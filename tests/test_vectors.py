@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,11 @@ from eth_account.messages import encode_typed_data
 
 from auditor.checks import batches
 from tests import outsider, stranger, vectors
+from tests.auditor import test_lives
+from tests.drill import lives
 from tests.stranger import HEADER
+
+pytestmark = pytest.mark.checkout
 
 
 def read(name: str) -> Any:
@@ -122,7 +127,8 @@ def test_an_outsider_names_commands_alike() -> None:
     rows = read("commands")
 
     assert [outsider.command(row["actor"], row["key"]) for row in rows["names"]] == [row["cmd"] for row in rows["names"]]
-    assert [outsider.hashed(row["request"].encode())[:16].hex() for row in rows["bodies"]] == [row["body"] for row in rows["bodies"]]
+    for row in rows["bodies"]:
+        assert outsider.hashed("\0".join(row[name] for name in ("route", "path", "request")).encode())[:16].hex() == row["body"]
     assert [outsider.key_us(row["key"]) for row in rows["keys"]] == [row["made_us"] for row in rows["keys"]]
 
 
@@ -138,6 +144,17 @@ def outsider_digest(message: Any) -> str:
     from eth_utils.crypto import keccak
 
     return keccak(b"\x19" + message.version + message.header + message.body).hex()
+
+
+def test_the_page_tells_what_is_signed() -> None:
+    page = (vectors.FOLDER.parent.parent / "docs" / "log-format.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| (`\w+`(?:, `\w+`)*) \| (owner|agent) \|$", page, re.MULTILINE)
+    told = {(kind, tuple(re.findall(r"\w+", members)), key) for kinds, members, key in rows for kind in re.findall(r"\w+", kinds)}
+    claims = [claim for network in (lives.life(), test_lives.ruled("standard")) for it in network.events for claim in it.event.claims()]
+    signed = {(claim.kind, tuple(name for name, _ in claim.fields), claim.purpose) for claim in claims}
+
+    assert signed <= told
+    assert {kind for kind, _, _ in told - signed} == {"StakeUnlock"}
 
 
 def test_the_auditor_reads_the_batches_that_the_payer_wrote() -> None:

@@ -7,14 +7,16 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from auditor.checks import signatures as eip712
 from domain.ids import AccountId, Actor, LogId, WorkerId, command_id
 from domain.log import merkle, receipts
 from domain.log.block import Broken, Diverged, Void, accept, seal
 from domain.log.merkle import Head
 from domain.proof import lottery, proof, verdict
 from domain.proof.lottery import Candidate
-from domain.signing import Claim
+from domain.signing import Claim, typed_data
 from domain.treasury import payout, stake
+from domain.treasury.earnings import Distribute
 from domain.units import Units, price, split
 from domain.work import tiles
 from tests.network import CHAIN_ID, LOG, TREASURY, key
@@ -22,6 +24,7 @@ from tests.network import CHAIN_ID, LOG, TREASURY, key
 FOLDER = Path(__file__).parent.parent / "contracts" / "vectors"
 VALUE = "0x" + sha256(b"a block").hexdigest()
 """A beacon's."""
+KEYS = ("017f22e2-79b0-7cc3-98c4-dc0c0c07398f", "01934b2e-5a00-7000-8000-000000000000")
 LINES = [b'{"pos":1}', b"", b"{}", "ä".encode(), b'{"pos":5}', b"x" * 100, b"seven", b"8", b"9"]
 
 
@@ -186,32 +189,34 @@ def shares() -> Any:
 
 def commands() -> Any:
     """Names of commands, digests of requests, times of keys, and what an answer is made of."""
-    keys = ["017f22e2-79b0-7cc3-98c4-dc0c0c07398f", "01934b2e-5a00-7000-8000-000000000000"]
     names = [
-        ("account-14", keys[0]),
+        ("account-14", KEYS[0]),
         ("worker-26", "commit/job-104/7/1"),
         ("house", "lease/job-104/7/1"),
         ("house", "genesis"),
-        ("key-ab", keys[1]),
+        ("key-ab", KEYS[1]),
     ]
-    requests = [b'POST /v1/jobs/job-104/open\n{"job":"job-104"}', b"", "ä".encode()]
+    requests = [("/v1/jobs/{job}/open", "/v1/jobs/job-104/open", '{"job":"job-104"}'), ("/v1/workers", "/v1/workers", "{ }")]
     return {
         "names": [{"actor": actor, "key": each, "cmd": command_id(actor, each)} for actor, each in names],  # type: ignore[arg-type]
-        "bodies": [{"request": it.decode(), "body": sha256(it).hexdigest()[:32]} for it in requests],
-        "keys": [{"key": each, "made_us": receipts.uuid7_us(each)} for each in keys],
+        "bodies": [{"route": route, "path": path, "request": body, "body": digest(route, path, body)} for route, path, body in requests],
+        "keys": [{"key": each, "made_us": receipts.uuid7_us(each)} for each in KEYS],
         "valid": {"before_us": receipts.KEY_AGE_US, "after_us": receipts.KEY_AHEAD_US},
     }
 
 
+def digest(route: str, path: str, request: str) -> str:
+    """As the API makes it of a request."""
+    asked = f"{route}\0{path}\0{request}".encode()
+    return receipts.Ask.keyed(Actor("account-14"), KEYS[0], Distribute(), asked).body
+
+
 def signatures() -> Any:
     """Claims, their digests and signatures of a key that everybody has."""
-    from auditor.checks.signatures import digest
-    from domain.signing import typed_data
-
     signer = key(1)
     rows = []
     for claim in claims():
-        hashed = digest(LOG, CHAIN_ID, claim)
+        hashed = eip712.digest(LOG, CHAIN_ID, claim)
         document = typed_data(LOG, CHAIN_ID, claim)
         rows.append({"typed_data": document, "digest": hashed.hex(), "address": signer.address, "signature": signer.sign_typed(document)})
     return rows

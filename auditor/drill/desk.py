@@ -192,16 +192,15 @@ class Draft:
         """Everything again as it should be: numbers, ids, commands of the house, heads that beacons and anchors name, and the records."""
         ends = self._number() if self.numbered else {}
         head, records, told = Head(self.original.manifest.log), list[bytes](), dict[int, str]()  # type: ignore[arg-type]
-        anchors = dict[tuple[str, str], tuple[str, str]]()
         for block in self.blocks:
             for line in block:
-                self._retell(line["event"], ends, told, anchors)
+                self._retell(line["event"], ends, told)
             made = seal(head, [msgspec.json.encode(line) for line in block])
             head = made.after
             told[head.size] = head.root
             records.append(made.record)
         if self.receipts:
-            logs = tuple(_anchored(log, anchors) for log in self.receipts.logs)
+            logs = tuple(self._anchored(log, ends, told) for log in self.receipts.logs)
             self.receipts = msgspec.structs.replace(self.receipts, logs=logs)
         return records
 
@@ -230,14 +229,20 @@ class Draft:
         last = {line["pos"]: block[-1]["pos"] for block in self.blocks for line in block}
         return {old: last[at] for old, at in moved.items()}
 
-    def _retell(self, event: Line, ends: dict[int, int], told: dict[int, str], anchors: dict[tuple[str, str], tuple[str, str]]) -> None:
+    def _retell(self, event: Line, ends: dict[int, int], told: dict[int, str]) -> None:
         """A head that the event names truly is told as it is now."""
         for size, root in ROOTS:
             if root in event and self.original.roots.get(event[size]) == event[root]:
                 now = ends.get(event[size], event[size])
                 if now in told:
-                    anchors[str(event[size]), event[root]] = str(now), told[now]
                     event[size], event[root] = now, told[now]
+
+    def _anchored(self, log: ChainLog, ends: dict[int, int], told: dict[int, str]) -> ChainLog:
+        """An anchor as the operator would have the chain say it."""
+        if log.kind != "Anchored" or self.original.roots.get(int(log.amount)) != log.subject:
+            return log
+        now = ends.get(int(log.amount), int(log.amount))
+        return msgspec.structs.replace(log, subject=told[now], amount=str(now)) if now in told else log
 
     def publish(self, shelf: "Shelf") -> None:
         """Writes the bundle."""
@@ -274,12 +279,6 @@ def entry_of(line: Line) -> list[list[str]]:
 
 def sorted_by_path(listed: Sequence[Listed]) -> list[Listed]:
     return sorted(listed, key=lambda it: it.path)
-
-
-def _anchored(log: ChainLog, anchors: dict[tuple[str, str], tuple[str, str]]) -> ChainLog:
-    """As the operator would have the chain say it."""
-    size, root = anchors.get((log.amount, log.subject), (log.amount, log.subject))
-    return msgspec.structs.replace(log, subject=root, amount=size) if log.kind == "Anchored" else log
 
 
 class Shelf:

@@ -166,9 +166,14 @@ class Bench:
         started = time.perf_counter()
         report = self.look(draft, fraud)
         seconds = time.perf_counter() - started
-        blind = bool(fraud.eyes) and verify(self.shelf.path, jobs=1).exit != FOUND
         alone = {it.check for it in report.findings} <= {mark.check or fraud.check}
-        return Seen(catches(report, mark, fraud.check), blind, alone, seconds)
+        return Seen(catches(report, mark, fraud.check), self._blind(fraud, alone), alone, seconds)
+
+    def _blind(self, fraud: Fraud, alone: bool) -> bool:
+        """Whether an outsider finds nothing who has only the bundle. Earlier heads add one check to the others, the chain changes some."""
+        if fraud.eyes == "head":
+            return alone
+        return fraud.eyes == "chain" and verify(self.shelf.path, jobs=1).exit != FOUND
 
     def look(self, draft: Draft, fraud: Fraud) -> Report:
         """As an outsider does who has what shows the fraud."""
