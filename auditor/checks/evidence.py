@@ -12,9 +12,9 @@ from msgspec import Struct
 from auditor.bundle import Bundle
 from auditor.report import Findings, Place
 from domain.event import Event, Recorded
-from domain.ids import AuditId
+from domain.ids import AuditId, JobId
 from domain.proof import audit, comparator, proof, ruling, verdict
-from domain.work import tiles
+from domain.work import job, tiles
 
 SKIPPED = "a region is not in the bundle"
 
@@ -28,6 +28,8 @@ class Region(NamedTuple):
     checker: str
     """SHA-256 of the object; likewise below, empty if there was no such tile."""
     worker: str
+    spec: str
+    """SHA-256 of what it is rendered to; empty for a bench, whose scene is not the log's."""
 
 
 class Regions(Struct):
@@ -37,9 +39,14 @@ class Regions(Struct):
     """By task and fence."""
     audits: dict[AuditId, str] = {}
     reveals: dict[AuditId, list[tuple[int, verdict.Revealed]]] = {}
+    specs: dict[JobId, str] = {}
 
     def take(self, it: Recorded[Event]) -> Iterator[Region]:
         match it.event:
+            case job.Submitted() as event:
+                self.specs[event.job] = event.spec_sha256
+            case job.Archived() as event:
+                self.specs.pop(event.job, None)
             case proof.Committed() as event if not event.late:
                 self.proofs[f"{event.task} {event.fence}"] = event.raw
             case ruling.Accepted() as event if event.basis == "waived":
@@ -49,10 +56,10 @@ class Regions(Struct):
             case verdict.Revealed() as event:
                 self.reveals.setdefault(event.audit, []).append((it.pos, event))
             case audit.Closed() as event:
-                raw = self.proofs.pop(self.audits.pop(event.audit, ""), ())
+                raw, spec = self.proofs.pop(self.audits.pop(event.audit, ""), ()), self.specs.get(event.job, "")
                 for position, revealed in self.reveals.pop(event.audit, ()):
                     for metric, own in zip(revealed.metrics, revealed.evidence_sha256, strict=False):
-                        yield Region(position, metric, own, raw[metric.region] if 0 <= metric.region < len(raw) else "")
+                        yield Region(position, metric, own, raw[metric.region] if 0 <= metric.region < len(raw) else "", spec)
             case _:
                 pass
 
@@ -73,6 +80,9 @@ class Evidence:
         if mine is None or theirs is None:
             return
         try:
+            if it.spec and (spec := tiles.unpack(mine).spec.hex()) != it.spec:
+                message = f"the checker's region {it.metric.region} is of another specification"
+                self._findings.found("evidence", message, it.position, expected=it.spec, actual=spec)
             seen = comparator.compare(mine, theirs)
         except ValueError as error:
             self._findings.found("evidence", f"the checker's region {it.metric.region} is no rendering: {error}", it.position)

@@ -6,6 +6,7 @@ keeps everything that an earlier one had.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from hashlib import sha256
 
 from domain.ids import LogId
@@ -35,12 +36,7 @@ class Head(Value):
     @property
     def root(self) -> str:
         """The tree hash over all leaves, in hex."""
-        if not self.frontier:
-            return EMPTY.hex()
-        *left, node = self.frontier
-        for subtree in reversed(left):
-            node = join(subtree, node)
-        return node.hex()
+        return _root(self.frontier)
 
     @property
     def mark(self) -> Mark:
@@ -160,6 +156,17 @@ def continues(size: int, root: str, later_size: int, later_root: str, proof: Seq
             late = join(late, node)
         place, last = place >> 1, last >> 1
     return last == 0 and (early.hex(), late.hex()) == (root, later_root)
+
+
+@lru_cache(8)
+def _root(frontier: tuple[bytes, ...]) -> str:
+    """Remembered for a few heads: of the newest one it is asked again and again."""
+    if not frontier:
+        return EMPTY.hex()
+    *left, node = frontier
+    for subtree in reversed(left):
+        node = join(subtree, node)
+    return node.hex()
 
 
 def _left(size: int) -> int:
