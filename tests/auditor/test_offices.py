@@ -165,3 +165,49 @@ def test_other_payouts_under_a_higher_fee_are_found(tmp_path: Path) -> None:
     report = audited(tmp_path, bumped(first=False), add)
 
     assert ("batches", position) in {(it.check, it.position) for it in report.findings}
+
+
+def elected() -> Network:
+    """A lease runs out while nobody leads: a new leader gives it the grace of the policy."""
+    it, creator, _ = network.populated()
+    it.open(it.submit(creator))
+    it.wait(1_000)
+    sealed = it.ledger.election("leader-2", it.now_us + 11_000_000)
+    it.ledger.fold(sealed.record)
+    it._keep(sealed.record)
+    it.now_us = it.ledger.at_us
+    it.wait(it.policy.grace_us)
+    it.wait(it.policy.lease_max_us)
+    return it
+
+
+def no_grace(blocks: Blocks) -> None:
+    """Deadlines run on as if somebody had led all the time."""
+    find(blocks, "ledger.leader_elected")["event"]["grace_us"] = 1
+
+
+def in_the_grace(blocks: Blocks) -> None:
+    """The first lease that ran out is said to have done so a moment after the election."""
+    at = next(n for n, block in enumerate(blocks) if any(it["event"].get("outcome") == "no_reply" for it in block))
+    for line in blocks[at]:
+        line["at_us"] = blocks[at - 1][0]["at_us"] + 1
+
+
+def two_at_once(blocks: Blocks) -> None:
+    """The election shares its block with what came next."""
+    at = next(n for n, block in enumerate(blocks) if block[0]["event"]["type"] == "ledger.leader_elected.v1")
+    blocks[at] += [{**line, "at_us": blocks[at][0]["at_us"]} for line in blocks.pop(at + 1)]
+
+
+def test_a_new_leader_gives_the_grace_of_the_policy(tmp_path: Path) -> None:
+    life = elected()
+
+    assert any(getattr(it.event, "outcome", "") == "no_reply" for it in life.events)
+    assert audited(tmp_path, life).findings == ()
+
+
+@pytest.mark.parametrize(("change", "check"), [(no_grace, "house"), (in_the_grace, "house"), (two_at_once, "commands")])
+def test_a_grace_that_was_not_given_is_found(tmp_path: Path, change: Callable[[Blocks], None], check: str) -> None:
+    report = audited(tmp_path, elected(), change)
+
+    assert (report.exit, check in {it.check for it in report.findings}) == (1, True)

@@ -13,12 +13,24 @@ from auditor import ranges
 from auditor.bundle import Bundle
 from auditor.ranges import Outcome, Range
 from auditor.reading import Reader
-from auditor.report import Findings
+from auditor.report import CHECKS, Findings
 from auditor.state import State
 from auditor.verify import verify
 from domain.log.merkle import Head
 from tests import deeds, network
-from tests.auditor import forging, sides, test_damage, test_every_field, test_forgeries, test_lives
+from tests.auditor import (
+    forging,
+    sides,
+    test_bundle,
+    test_damage,
+    test_every_field,
+    test_evidence,
+    test_forgeries,
+    test_heads,
+    test_lives,
+    test_offices,
+    test_verify,
+)
 from tests.auditor.forging import Blocks
 from tests.auditor.served import served
 from tests.network import LOG
@@ -127,3 +139,28 @@ def test_a_small_log_is_not_worth_a_process(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(ranges, "workers", lambda _: pytest.fail("a process was started"))
 
     assert verify(forging.bundle(tmp_path / "b"), jobs=8).found == 0
+
+
+def test_every_check_finds_something_somewhere() -> None:
+    """Of each check there is a fraud or a damage in these tests that it finds."""
+    tables = {row[4] for row in test_forgeries.FORGERIES} | {row[2] for row in test_verify.CHAINS}
+    elsewhere = {
+        "manifest": test_damage.test_a_changed_hash_in_the_manifest_is_found_in_the_manifest,
+        "files": test_bundle.test_a_link_out_of_the_bundle_is_not_followed,
+        "heads": test_heads.test_a_log_that_was_cut_is_found_by_whoever_noted_a_head,
+        "records": test_damage.test_a_byte_of_an_event_is_found_in_its_line,
+        "lines": test_damage.test_a_line_that_nobody_understands_does_not_accuse_what_the_bundle_says_of_the_chain,
+        "positions": test_forgeries.test_a_dropped_event_is_found,
+        "times": test_forgeries.test_a_time_that_does_not_rise_is_found,
+        "commands": test_forgeries.test_a_key_that_is_used_twice_is_found,
+        "entries": test_forgeries.test_an_entry_that_its_event_does_not_make_is_found,
+        "balances": test_forgeries.test_an_entry_that_does_not_balance_is_found,
+        "invariants": test_forgeries.test_money_that_an_entry_moves_elsewhere_is_missed_where_the_world_says_it_is,
+        "lifecycles": test_who_gets_lost_where_the_fold_does_not_goes_on_alone,
+        "freezes": test_offices.test_money_that_moves_while_it_is_frozen_is_found,
+        "evidence": test_evidence.test_checkers_who_did_not_look_are_found,
+        "receipts": test_verify.test_what_the_bundle_says_of_the_chain_is_checked_against_the_chain,
+    }
+
+    assert tables | elsewhere.keys() == CHECKS.keys()
+    assert all(map(callable, elsewhere.values()))
