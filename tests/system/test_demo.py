@@ -14,6 +14,8 @@ from typing import Any
 import psutil
 import pytest
 
+from tests import second
+
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 GRIDLEDGER = [sys.executable, "-m", "gridledger"]
@@ -105,6 +107,23 @@ def test_a_flipped_byte_in_the_bundle_is_found_where_it_is(kept: tuple[dict[str,
     assert done.returncode == 1
     assert any(finding.get("file") == f"log/{segment.name}" for finding in findings)
     assert any(finding["check"] == "records" for finding in findings)
+
+
+def test_a_second_verifier_in_another_language_comes_to_the_same(kept: tuple[dict[str, Any], Path]) -> None:
+    bundle = Path(kept[0]["bundle"])
+    found, manifest = second.verify(bundle), json.loads((bundle / "manifest.json").read_text())
+
+    assert (found["size"], found["root"]) == (manifest["size"], manifest["root"])
+    assert set(found["trial"].values()) == {"0"}
+    assert found["draws"] > 10
+
+
+def test_every_fraud_on_the_demos_bundle_is_caught(kept: tuple[dict[str, Any], Path]) -> None:
+    done = gridledger("drill", kept[0]["bundle"], "--rpc", kept[0]["rpc"], "--seeds", "1", "--json")
+    drilled = json.loads(done.stdout)
+
+    assert done.returncode == 0, drilled
+    assert drilled["tried"] == drilled["caught"] > 50
 
 
 def test_without_the_chain_an_audit_is_incomplete_and_says_so(kept: tuple[dict[str, Any], Path]) -> None:
