@@ -36,15 +36,18 @@ class Asked(Exception):
 class Crowd:
     """To be used as a context. Each of its people opens an account, changes it, registers a worker and asks for what is refused."""
 
-    def __init__(self, url: str, history: History, *, patience_s: float = 60.0, timeout_s: float = 20.0) -> None:
-        self.url, self.history, self._name = url, history, uuid7()
+    def __init__(self, url: str, history: History, *others: str, patience_s: float = 60.0, timeout_s: float = 20.0) -> None:
+        """`others` are servers of the same ledger: whoever got no answer asks the next."""
+        self.urls, self.history, self._name = (url, *others), history, uuid7()
         self._until = time.monotonic() + patience_s
-        self._http = httpx2.AsyncClient(base_url=url, timeout=timeout_s, trust_env=False, limits=httpx2.Limits(max_connections=64))
+        self._http = httpx2.AsyncClient(timeout=timeout_s, trust_env=False, limits=httpx2.Limits(max_connections=64))
         self._asked: list[tuple[str, str, bytes, str, Deed]] = []
-        self.people = 0
+        self.people, self._at = 0, 0
         self.waits_s = list[float]()
         """How long each command took, with all its attempts."""
         self.acknowledged_at = list[float]()
+        self.positions = list[int]()
+        """Of their first events, in the order in which people heard of them."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -83,15 +86,22 @@ class Crowd:
         if not deed.receipts:
             return None
         self.acknowledged_at.append(time.monotonic())
-        return wire.event(deed.receipts[0][0]).event
+        recorded = wire.event(deed.receipts[0][0])
+        self.positions.append(recorded.pos)
+        return recorded.event
+
+    def heard_after(self, position: int) -> float:
+        """When somebody first heard of something that was done after a position."""
+        return next(at for at, done in zip(self.acknowledged_at, self.positions, strict=True) if done > position)
 
     async def attempt(self, path: str, secret: str, body: bytes, key: str, deed: Deed) -> int:
         """Once; the status, or 0 when there was none."""
         headers = {"Authorization": f"Bearer {secret}", "Idempotency-Key": key, "Content-Type": "application/json"}
         try:
-            answer = await self._http.post(path, content=body, headers=headers)
+            answer = await self._http.post(self.urls[self._at] + path, content=body, headers=headers)
         except httpx2.TransportError as silence:
             deed.unknown.append(type(silence).__name__)
+            self._at = (self._at + 1) % len(self.urls)
             return 0
         if answer.status_code in {200, 201}:
             deed.receipts.append(lines_of(answer.content))

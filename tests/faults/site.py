@@ -61,12 +61,12 @@ class Site:
         ]
         return process.start(command, output=self.output, directory=ROOT, environment=environment)
 
-    def ready(self, server: subprocess.Popen[bytes], within_s: float = START_S_MAX) -> float:
+    def ready(self, server: subprocess.Popen[bytes], within_s: float = START_S_MAX, *, url: str = "") -> float:
         """Waits until commands are decided; returns how long that took."""
 
         def decides() -> bool:
             assert server.poll() is None, f"the server ended with {server.returncode}: {self.log_text[-3000:]}"
-            return answered(f"{self.url}/readyz") == 200
+            return answered(f"{url or self.url}/readyz") == 200
 
         return until(decides, "a server that is ready", within_s)
 

@@ -15,15 +15,15 @@ from psycopg import conninfo
 from adapters import process
 from adapters.client import uuid7
 from tests.faults.crowd import Crowd
-from tests.faults.history import History
+from tests.faults.history import History, replayed
 from tests.faults.killing import until
 from tests.faults.proxy import Proxy, bad_weather
 from tests.faults.site import Site
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 
-STREAMS, BOUTS = 6, 25
-PEOPLE, SENDERS = 250, 400
+STREAMS, BOUTS = 6, 15
+PEOPLE, SENDERS = 160, 400
 SOON = ("--limit", "adapters.log.postgres:APPEND_S_MAX=1.0", "--limit", "adapters.sequencer:RECOVER_S_MAX=0.5")
 
 
@@ -102,6 +102,44 @@ async def test_an_answer_of_the_database_that_is_cut_off_is_unknown_and_the_same
     first = next(deed for deed in history.deeds.values() if deed.unknown)
     assert first.unknown[0].startswith("504"), first.unknown
     assert len(first.receipts) == 1
+
+
+async def test_a_server_that_forgets_receipts_is_found_by_answers_that_get_lost(site: Site, database: str) -> None:
+    history = History()
+    with site.serving("--bug", "forget receipts"):
+        async with Proxy("127.0.0.1", site.port) as proxy, Crowd(f"http://127.0.0.1:{proxy.port}", history, timeout_s=0.5) as crowd:
+            await crowd.live(lambda: crowd.people < 1)
+            proxy.down.cut = True
+            asking = asyncio.create_task(crowd.live(lambda: crowd.people < 2))
+            await asyncio.sleep(0.3)
+            proxy.heal()
+            await asyncio.gather(asking, return_exceptions=True)
+        findings = await site.findings(history, database)
+
+    assert any("was refused" in finding or "more than once" in finding for finding in findings), findings
+
+
+async def test_a_server_that_swallows_the_silence_of_its_database_is_found(
+    tmp_path: Path, database: str, socket_file: str, free_port: int
+) -> None:
+    history = History()
+    async with Proxy(path=socket_file) as proxy:
+        behind = conninfo.make_conninfo(database, host="127.0.0.1", port=str(proxy.port))
+        site = await asyncio.to_thread(Site, tmp_path / "ledger", free_port, behind)
+        server = await asyncio.to_thread(site.begun, *SOON, "--bug", "swallow silence")
+        try:
+            async with Crowd(site.url, history, timeout_s=5.0, patience_s=8.0) as crowd:
+                await crowd.live(lambda: crowd.people < 1)
+                proxy.up.cut = True
+                asking = asyncio.create_task(crowd.live(lambda: crowd.people < 2))
+                await asyncio.sleep(2.0)
+                proxy.heal()
+                await asyncio.gather(asking, return_exceptions=True)
+            findings = history.findings(replayed(site.log, await site.records(database))[1])
+        finally:
+            await asyncio.to_thread(process.stop, server)
+
+    assert any("acknowledged and is not in the log" in finding for finding in findings), findings
 
 
 async def test_a_slow_reader_is_dropped_and_goes_on_without_a_gap(site: Site) -> None:
