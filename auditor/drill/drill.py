@@ -119,7 +119,7 @@ NOT_TRIED = (
 def line(it: Row) -> str:
     """Of the table."""
     if not it.seeds:
-        return f"{it.fraud:<32} {'-':>9} {'-':>5}  {it.check:<13} {'-':>5} {'-':>9}  this log has no place for it"
+        return f"{it.fraud:<32} {'-':>9} {'-':>5}  {it.check:<13} {'-':>5} {'-':>9}  no place for it in this log, or the chain is not known"
     shown = (
         f"the {it.shown_by}; without it {it.seeds - it.unseen}" if it.shown_by else f"the {'bundle' if it.held == 'the bundle' else 'log'}"
     )
