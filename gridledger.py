@@ -172,7 +172,6 @@ async def network(home: "Home", url: str, group: "Group", me: Process) -> AsyncI
     from adapters.sequencer import Sequencer
     from adapters.server import office
     from adapters.server.recorder import Recorder
-    from adapters.succession import wall_us
     from adapters.views.books import Books
     from adapters.views.postgres import PostgresViews
     from api.app import create_app
@@ -230,7 +229,7 @@ async def network(home: "Home", url: str, group: "Group", me: Process) -> AsyncI
             recover=signer.recover_typed,
             gate=proofs,
             seen=watcher.seen,
-            now_us=wall_us,
+            now_us=loop.wall_us,
             gauges=lambda: {"commands_waiting": sequencer.waiting, "leads": sequencer.elected.is_set()},
             ready=lambda: sequencer.leading or election.elsewhere is not None,
             leads=sequencer.elected.is_set,
