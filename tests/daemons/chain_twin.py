@@ -5,7 +5,8 @@ let a stranger use the payer's nonce. What it holds is always replayed from its 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from hashlib import sha256
 
 from adapters import signer
@@ -61,6 +62,8 @@ class ChainTwin:
         self.meanwhile: Callable[[], None] | None = None
         """Happens once, while somebody reads logs."""
         self.looked, self.reverting = list[tuple[int, int]](), False
+        self.forgets = False
+        """The contract does not know any more whom it paid."""
         self.tells = 1
         """How often each deposit is told of."""
         self.base_wei, self.refusing, self.sent = 10**9, set[str](), list[str]()
@@ -219,7 +222,7 @@ class ChainTwin:
                 state.size = tx.anchor[0]
                 state.anchors.append(chain.AnchorLog(*place, *tx.anchor))
         elif tx.items:
-            paid = {log.payout for log in state.payouts if log.ok}
+            paid = {log.payout for log in state.payouts if log.ok and not self.forgets}
             ok = not mined.reverting and not paid.intersection(item.payout for item in tx.items)
             for n, item in enumerate(tx.items if ok else ()):
                 good = item.to not in mined.refusing and item.amount <= state.held
@@ -233,6 +236,11 @@ class ChainTwin:
 
 def decode(raw_tx: str) -> Tx:
     """What signed bytes do."""
+    return replace(_decode(raw_tx))
+
+
+@cache
+def _decode(raw_tx: str) -> Tx:
     decoded = transaction.decode(raw_tx)
     tx = Tx(decoded.tx, decoded.sender, decoded.terms.nonce, decoded.terms.fee_wei_max)
     if decoded.call.data[:4] == transaction.selector("anchor(bytes32,uint256)"):
