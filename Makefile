@@ -3,11 +3,12 @@
 .DEFAULT_GOAL := help
 PYTHON ?=
 ARGS ?=
+MINUTES ?= 30
 BIN := .venv/bin
 INPUTS := tools/setup tools/package-lock.json requirements/uv.txt hatch_build.py pyproject.toml
 export PYTHON
 
-.PHONY: help demo test drill check fmt docs lock wheel clean
+.PHONY: help demo test drill check soak fmt docs lock wheel clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -27,6 +28,9 @@ drill: .venv/.ready-test ## forge a bundle (the demo's, or a scripted one) in ev
 check: .venv/.ready-test ## what to run before each commit, within a minute: format, lint, types, fast tests
 	@$(MAKE) --no-print-directory _static
 	$(BIN)/python -m pytest -n 2 -m "not system" $(ARGS)
+
+soak: .venv/.ready-test ## kill, reorganise and simulate for long, with what was found: make soak MINUTES=30
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(ARGS)
 
 fmt: .venv/.ready-test ## format, and mend what the linter can mend
 	$(BIN)/ruff format
