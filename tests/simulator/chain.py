@@ -22,6 +22,8 @@ class Chain(ChainTwin):
         self._states = list[State]()
         self.sends = list[tuple[str, str]]()
         """(transaction, signed bytes) in the order in which the node was given them."""
+        self.told: Callable[[], None] = lambda: None
+        """When it was given some."""
         super().__init__(start_s)
 
     def state(self, block: int | None = None) -> State:
@@ -47,6 +49,7 @@ class Chain(ChainTwin):
         tx = decode(raw_tx)
         self._answer()
         self.sends.append((tx.hash, raw_tx))
+        self.told()
         self._accept(replace(tx))
         return tx.hash
 

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
 from hashlib import sha256
-from heapq import heappop
+from heapq import heapify, heappop
 from typing import Any
 
 STILL_MAX = 100_000
@@ -174,6 +174,9 @@ class Loop(asyncio.BaseEventLoop):
         """The simulation is over: unwind everything, so that nothing is left for the collector to complain of."""
         self._burying = True
         left = [task for life in self.lives for task in life.tasks if not task.done()]
+        scheduled: list[Any] = self._scheduled  # type: ignore[attr-defined]
+        scheduled[:] = [handle for handle in scheduled if handle._context.get(LIFE) is not None]
+        heapify(scheduled)
         self._ready.extend(self._dropped)  # type: ignore[attr-defined]
         for life in self.lives:
             self._ready.extend(life.backlog)  # type: ignore[attr-defined]

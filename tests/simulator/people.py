@@ -11,6 +11,7 @@ import msgspec
 from domain.accounts import USDC
 from domain.body import Body
 from domain.errors import Refused
+from domain.house import override
 from domain.ids import AccountId, Actor, JobId, PayoutId, TaskId, WorkerId
 from domain.log.log import Busy, OutcomeUnknown, Unreachable
 from domain.log.receipts import Ask, Receipt
@@ -209,11 +210,25 @@ class People:
         owner = self._some(entry)
         self._start(owner, self._lock(owner, 1_000 + entry.pick), once=True)
 
+    def _freeze(self, entry: Entry) -> None:
+        """The watch stops the money; two admins let it go again."""
+        number = self.world.overrides + 1
+        self._start(self.play.founding.daemon("watch"), override.Override(action="freeze", reason="drill", number=number), keyed=False)
+        self.play.later(1.0 + entry.pick % 7, self.release)
+
+    def release(self) -> None:
+        assert self.life
+        if self.world.frozen:
+            one, other = (id for id, person in self.world.people.items() if "admin" in person.roles)
+            facts = {"action": "release", "reason": "drill", "number": self.world.overrides + 1, "approver": other, "approval": DUMMY}
+            self.play.inside(self.life, partial(self._start, one, override.Override.model_validate(facts), keyed=False))
+
     # The end.
 
     def tidy(self, last: bool) -> None:
         """After everything healed, jobs go on; at last those are given up that nobody will do."""
         assert self.life
+        self.release()
         for it in list(self.world.jobs.values()):
             command: Body | None = self._wish(it, last)
             if command:

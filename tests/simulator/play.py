@@ -46,6 +46,7 @@ from tests.simulator.twins import EPOCH_US, OUTSIDE, LeaseTwin, LogTwin, Net, Ob
 SETTLE_S, LOOK_S, GIVE_UP_S = 150, 1.0, 60
 """After everything healed: how long it may take to settle, how often that is looked at, and when people give up jobs that nobody does."""
 FUNDS_FROM_S = 10
+FEES_MS_MIN = 12_000
 
 
 class Result(Struct):
@@ -109,6 +110,7 @@ class Play:
         self.people = People(self)
         self.machines = list[Machine]()
         self._found()
+        self.chain.told = self.judges.mined
         self.servers = [Server(self, name) for name in ("a", "b")]
         self.loop.judge = self.judges.look
 
@@ -117,13 +119,14 @@ class Play:
         made, script = self.founding, self.script
         self.people.ids += [made.person("creator") for _ in range(2)]
         for n in range(script.workers):
-            owner = made.person("provider", "creator")
+            owner = made.person("provider", "creator", "checker")
             self.people.ids.append(owner)
-            id = made.worker(owner, price=(150 + 10 * n) * 10**6)
+            id = made.worker(owner, price=(150 + 10 * n) * 10**6 + 333_337)
             self.machines.append(Machine(self, id, kind="worker", cheats=n < script.cheats))
-        for _ in range(4):
-            owner = made.person("checker")
-            self.people.ids.append(owner)
+        for n in range(5):
+            # The last one checks for somebody who works, too.
+            owner = made.person("checker") if n < 4 else self.people.ids[2]
+            self.people.ids += [owner] if n < 4 else []
             self.machines.append(Machine(self, made.worker(owner, "checker"), kind="checker"))
         for record in made.records:
             self.log.head = self.judges.ledger.head
@@ -153,7 +156,9 @@ class Play:
         worker = self.founding.world.workers.get(WorkerId(AccountId(who)))
         account = worker.owner if worker else AccountId(who)
         subject = f"{type(command).__name__}/{command.model_dump_json()}"
-        return Ask.about(who, subject, command, account=account, signer=self.signer_of(account, command))
+        second = command.countersigned()
+        approver = self.founding.signers[second.account].address if second else ""
+        return Ask.about(who, subject, command, account=account, signer=self.signer_of(account, command), approver=approver)
 
     def signer_of(self, account: AccountId, command: Body) -> str:
         """Without real signatures, whose claim it is."""
@@ -282,14 +287,32 @@ class Play:
         machine, off_us = self._pick(entry), (entry.pick % 21 - 10) * 1_000_000
         self._for(entry, lambda: setattr(machine, "off_us", off_us), lambda: setattr(machine, "off_us", 0))
 
+    def _slow_worker(self, entry: Entry) -> None:
+        """It takes longer than its lease, and its clock says that it does not."""
+        machine = self._pick(entry, "worker")
+        speed = machine.speed
+        machine.speed, machine.off_us = 1_400 + entry.pick, -12_000_000
+        self.later(25.0, lambda: setattr(machine, "speed", speed))
+        self.later(25.0, lambda: setattr(machine, "off_us", 0))
+
     def _rival(self, entry: Entry) -> None:
         """Somebody takes the lease away, as an operator may."""
         self.lease.holder, self.lease.until_s = "", 0.0
 
     def _reorg(self, entry: Entry) -> None:
-        depth = 1 + entry.pick % self.script.finality
-        gone = [tx.hash for mined in self.chain.blocks[-depth:] for tx in mined.txs if tx.deposit]
-        self.chain.reorg(depth, without=tuple(gone[: entry.pick % 3 == 0]))
+        """Now, or soon after a batch or a deposit was mined."""
+        if entry.pick % 3 == 1:
+            self.chain.deposit(self.people.ids[entry.pick % len(self.people.ids)], 12_000_000)
+        self._replace_blocks(entry.pick, 25 if entry.pick % 3 else 0)
+
+    def _replace_blocks(self, pick: int, patience: int) -> None:
+        depth = 1 + pick // 3 % self.script.finality
+        recent = [tx for mined in self.chain.blocks[-depth:] for tx in mined.txs if (tx.items if pick % 3 == 2 else tx.deposit)]
+        if patience and not recent:
+            self.later(1.0, lambda: self._replace_blocks(pick, patience - 1))
+            return
+        gone = [tx.hash for tx in recent if tx.deposit]
+        self.chain.reorg(depth, without=tuple(gone[: pick % 2]))
         self.judges.mined()
 
     def _chain_silent(self, entry: Entry) -> None:
@@ -299,14 +322,27 @@ class Play:
         node = self.servers[entry.pick % 2].node
         self._for(entry, lambda: setattr(node, "lag", 1 + entry.pick % 5), lambda: setattr(node, "lag", 0))
 
+    def _when_batch_waits(self, then: Callable[[], object], patience: int = 150) -> None:
+        if any(tx.items for tx in self.chain.waiting) or not patience:
+            then()
+        else:
+            self.later(0.2, lambda: self._when_batch_waits(then, patience - 1))
+
     def _chain_drops(self, entry: Entry) -> None:
-        """What waits to be mined is forgotten; a depositor sends again."""
-        back = [tx for tx in self.chain.waiting if tx.deposit]
-        self.chain.drop()
-        self.later(2.0, lambda: self.chain.waiting.extend(back))
+        """What waits to be mined is forgotten, if it can be a batch; a depositor sends again."""
+
+        def drop() -> None:
+            back = [tx for tx in self.chain.waiting if tx.deposit]
+            self.chain.drop()
+            self.later(2.0, lambda: self.chain.waiting.extend(back))
+
+        self._when_batch_waits(drop)
 
     def _fees_rise(self, entry: Entry) -> None:
-        self._for(entry, lambda: setattr(self.chain, "base_wei", 4 * 10**9), lambda: setattr(self.chain, "base_wei", 10**9))
+        """When a batch is on its way, so that it is stuck."""
+        long = msgspec.structs.replace(entry, for_ms=max(entry.for_ms, FEES_MS_MIN))
+        fees = partial(setattr, self.chain, "base_wei")
+        self._when_batch_waits(lambda: self._for(long, lambda: fees(4 * 10**9), lambda: fees(10**9)))
 
     def _refuses(self, entry: Entry) -> None:
         to = self.founding.world.people[self.people.ids[entry.pick % len(self.people.ids)]].payout_address

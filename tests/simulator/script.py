@@ -18,7 +18,7 @@ WEATHERS = ("lost", "twice", "slow")
 """What becomes of messages: of a thousand so many."""
 FAULTS = (
     *("cut", "crash server", "crash worker", "crash checker", "pause server", "pause agent"),
-    *("clock step", "agent clock", "rival", "reorg", "chain silent", "chain lag", "chain drops", "fees rise", "refuses"),
+    *("clock step", "agent clock", "slow worker", "rival", "reorg", "chain silent", "chain lag", "chain drops", "fees rise", "refuses"),
     *("log full", "log torn", "log unreadable", "store full", "views down"),
 )
 """What comes at a time, for a while."""
@@ -27,7 +27,7 @@ DEEDS = (
     *["open"] * 8,
     *["deposit"] * 3,
     *["payout"] * 5,
-    *["stake", "rebid", "change job", "foolish", "again", "cancel payout", "lose interest", "unlock"],
+    *[*["again"] * 3, "stake", "rebid", "change job", "foolish", "cancel payout", "lose interest", "unlock", "freeze"],
 )
 KINDS = (*WEATHERS, *FAULTS, "reordered", "late", "void")
 """All that can go wrong. The last three follow from others: a message overtakes another, something is done after its caller gave up, a
@@ -69,7 +69,7 @@ def drawn(draw: Draw, seconds: int = 60) -> Script:
     entries += [Entry(draw.randint(1_000, end_ms), draw.choice(DEEDS), draw.randint(0, 999)) for _ in range(draw.randint(30, 80))]
     for kind in FAULTS:
         for _ in range(draw.choice([0, 0, 1, 2, 4])):
-            entries.append(Entry(draw.randint(500, end_ms), kind, draw.randint(0, 999), draw.choice([200, 1_500, 4_000, 9_000])))
+            entries.append(Entry(draw.randint(500, end_ms), kind, draw.randint(0, 999), draw.choice([200, 1_500, 4_000, 9_000, 15_000])))
     return Script(
         draw.randint(0, 2**32 - 1),
         **weather,

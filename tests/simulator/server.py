@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 WALLET = 99
 BUMP_US = 6_000_000
 RESTART_S = 1.0
+FIRST_S_MAX = 600.0
 SNAPSHOT_EVERY = 150
 FOLD = "simulated"
 
@@ -105,6 +106,7 @@ class Server:
         store: Any = play.objects
         self.gate = gate.Gate(loop.Desk("gate", follower, sequencer.submit), store, bench_spec, now_us=self.wall_us)
         self.streams = defaultdict[str, list[Recorded[Event]]](list)
+        self.pumps = dict[WorkerId, asyncio.Task[None]]()
         tasks = [
             *(asyncio.create_task(work) for work in (follower.run(), sequencer.run(), self._index(), self._care(), self._snap())),
             *([asyncio.create_task(self._project(log))] if self.name == "a" else ()),
@@ -148,12 +150,17 @@ class Server:
             await asyncio.sleep(5)
             last = snapshot.read_header(self.snapshots[-1]).size if self.snapshots else 0
             if self.follower.head.size >= last + SNAPSHOT_EVERY:
-                self.snapshots.append(snapshot.freeze(self.play.fold(self.snapshots), FOLD))
+                self.snapshots.append(snapshot.freeze(self.folded(), FOLD))
                 self.play.judges.snapped(self.snapshots[-1])
 
+    def folded(self) -> Ledger:
+        return self.play.fold(self.snapshots)
+
     async def _care(self) -> None:
-        """The daemons, while this process leads."""
+        """The daemons, while this process leads; they look for their accounts in what was read."""
+        assert self.follower
         assert self.sequencer
+        await self.follower.reached(1, FIRST_S_MAX)
         while True:
             await self.sequencer.elected.wait()
             tasks = [asyncio.create_task(work) for work in self._daemons()]
@@ -212,7 +219,9 @@ class Server:
         """Raises `Busy` while this process does not know the agent yet."""
         if self.follower is None or me not in self.follower.world.workers:
             raise Busy
-        asyncio.create_task(self._pump(me, after, to))  # noqa: RUF006 - the life keeps its tasks
+        if before := self.pumps.pop(me, None):
+            before.cancel()
+        self.pumps[me] = asyncio.create_task(self._pump(me, after, to))
 
     async def _pump(self, me: WorkerId, after: int | None, to: "Connection") -> None:
         assert self.follower

@@ -198,12 +198,23 @@ class Draws(Work):
         wrong = {self.workers[checker]["owner"] for checker, verdict in audit["verdicts"].items() if verdict == "invalid"}
         require(result != "invalid" or len(wrong) >= 2, "verdict", f"{event['audit']} convicts by one owner's word")
         audit["result"] = result
+        if result == "invalid" or (audit["cause"] == "bench" and result == "valid"):
+            self._claim(audit)
         self.due.pop(("tally", event["audit"]), None)
         worker = self.workers[audit["worker"]]
         if audit["cause"] == "lottery":
             worker["clean"] = worker["clean"] + 1 if result == "valid" else 0 if result == "invalid" else worker["clean"]
         elif result != "valid":
             self.tasks[audit["task"]]["status"] = "failed"
+
+    def _claim(self, audit: Line) -> None:
+        good = [checker for checker, verdict in audit["verdicts"].items() if verdict == audit["result"]]
+        self.claimants.update(self.workers[checker]["owner"] for checker in good)
+
+    def earned_checks(self, task: str) -> None:
+        for audit in self.audits.values():
+            if audit["task"] == task and audit.get("result") == "valid" and audit["fence"] == self.tasks[task]["fence"]:
+                self._claim(audit)
 
     def task_rejected(self, event: Line, line: Line) -> None:
         audit = self.audits[event["audit"]]

@@ -72,6 +72,9 @@ class Book(Draws):
         require(line["at_us"] >= event["epoch_us"], "early", f"the pool was distributed at {line['at_us']}")
         paid = sum(int(each["amount"]) for each in event["lines"])
         require(paid <= self.credit("usdc:2245.pool"), "pool", f"the pool holds less than {paid}")
+        wrongly = [each["account"] for each in event["lines"] if each["account"] not in self.claimants]
+        require(not wrongly, "pool", f"{wrongly} have checked nothing since they were paid last")
+        self.claimants.clear()
         require(event["epoch_us"] > self.epoch_us, "pool", f"the epoch of {event['epoch_us']} is paid already")
         self.epoch_us = event["epoch_us"]
 

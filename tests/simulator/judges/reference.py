@@ -109,6 +109,8 @@ class Work(Order):
         self.people = dict[str, Line]()
         self.shares = dict[str, Line]()
         self.outcomes = Counter[str]()
+        self.claimants = set[str]()
+        """Who checked well since the pool was distributed last, and may be paid from it."""
 
     def account_opened(self, event: Line, line: Line) -> None:
         self.people[event["account"]] = {"roles": event["roles"], "address": "", "payouts": 0}
@@ -297,6 +299,9 @@ class Work(Order):
         amounts = {"worker": worker, "checkers": checkers, "fee": fee}
         return {**amounts, "owner": event["owner"], "due_us": line["at_us"] + self.policy["maturity_us"]}
 
+    def earned_checks(self, task: str) -> None:
+        """Whoever checked a task that matures has a claim (draws.py)."""
+
     def task_rejected(self, event: Line, line: Line) -> None:
         it = self.tasks[event["task"]]
         fits = it["status"] == "auditing" and (it["fence"], it["worker"]) == (event["fence"], event["worker"])
@@ -310,6 +315,7 @@ class Work(Order):
             share = self.shares.pop(each["task"], None)
             require(share, "shares", f"{each['task']} matures and has nothing to")
             assert share
+            self.earned_checks(each["task"])
             amounts = tuple(int(each[name]) for name in ("worker", "checkers", "fee"))
             wanted = (share["worker"], share["checkers"], share["fee"])
             require(amounts == wanted and each["account"] == share["owner"], "shares", f"{each['task']} matures as {amounts}, not {wanted}")
