@@ -59,7 +59,7 @@ class Weather:
             case "minutes":
                 rig.net.wait(rig.world.policy.batch_wait_us)
             case "shallow reorg" | "deep reorg":
-                depth = min(1 if what == "shallow reorg" else 11, len(rig.chain.blocks) - 1)
+                depth = min(1 if what == "shallow reorg" else 12, len(rig.chain.blocks) - 1)
                 rig.chain.reorg(depth)
                 rig.chain.mine(depth)
             case "late watch":
@@ -111,7 +111,7 @@ def test_everybody_gets_what_is_his_once_through_any_weather(weather: list[str])
     asyncio.run(through(["deposit", "second", *["second"] * 13, *weather]))
 
 
-@pytest.mark.parametrize("depth", range(1, 12))
+@pytest.mark.parametrize("depth", range(1, 13))
 async def test_a_batch_is_paid_once_through_a_reorg_of_any_depth_that_is_not_final(depth: int) -> None:
     it = Weather()
     for what in ["deposit", *["second"] * 14, "request", "minutes", *["second"] * (depth + 1)]:
