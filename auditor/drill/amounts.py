@@ -193,6 +193,9 @@ def lose_a_slash(draft: Draft, chance: Random) -> Mark:
 def mature_otherwise(draft: Draft, chance: Random) -> Mark:
     line = draft.pick(chance, "earnings.matured")
     part = chosen(chance, line["event"]["lines"])
+    if not chance.randrange(4):
+        part["fence"] += chance.randint(1, 9)
+        return Mark(f"attempt {part['fence']} of {part['task']} matures", line)
     source, to = chance.sample(["worker", "checkers", "fee"], 2)
     amount = min(more(chance), int(part[source]))
     if not amount:
@@ -216,6 +219,9 @@ def mature_twice(draft: Draft, chance: Random) -> Mark:
 def share_the_pool_with_a_friend(draft: Draft, chance: Random) -> Mark:
     line = draft.pick(chance, "pool.distributed", lambda it: it["event"]["lines"])
     part = chosen(chance, line["event"]["lines"])
+    if not chance.randrange(4):
+        line["event"]["epoch_us"] -= (early := chance.randint(1, 10**6))
+        return Mark(f"the epoch ends {early} µs early", line)
     amount, friend = min(more(chance), int(part["amount"])), chosen(chance, others(accounts(draft), part["account"]))
     add(part, "amount", -amount)
     line["event"]["lines"].append({"account": friend, "amount": str(amount)})

@@ -63,6 +63,9 @@ def change_regions(draft: Draft, chance: Random) -> Mark:
     line = chosen(chance, draft.all("audit.opened") + draft.all("audit.widened"))
     proof = next(it for it in draft.all("proof.committed") if it["event"]["task"] == line["event"]["task"])
     tiles, regions = len(proof["event"]["raw"]), line["event"]["regions"]
+    if not chance.randrange(4):
+        line["event"]["drawn_regions"] += chance.randint(1, 9)
+        return Mark(f"{line['event']['audit']} has used up {line['event']['drawn_regions']} numbers", line)
     left = [tile for tile in range(tiles) if tile not in regions]
     regions[chance.randrange(len(regions))] = chosen(chance, left)
     regions.sort()
@@ -71,6 +74,9 @@ def change_regions(draft: Draft, chance: Random) -> Mark:
 
 def redraw_a_checker(draft: Draft, chance: Random) -> Mark:
     line = chosen(chance, [it for it in draft.all("audit.opened") + draft.all("audit.widened") if it["event"]["checkers"]])
+    if not chance.randrange(4):
+        line["event"]["drawn_checkers"] += chance.randint(1, 9)
+        return Mark(f"{line['event']['audit']} has used up {line['event']['drawn_checkers']} numbers", line)
     checkers = [it["event"]["worker"] for it in draft.all("worker.registered", lambda it: it["event"]["kind"] == "checker")]
     friend = chosen(chance, [each for each in checkers if each not in line["event"]["checkers"]])
     line["event"]["checkers"][chance.randrange(len(line["event"]["checkers"]))] = friend
@@ -109,9 +115,23 @@ def flip_a_verdict_and_its_seal(draft: Draft, chance: Random) -> Mark:
     return Mark(f"{event['checker']} has sealed {verdict} on {event['audit']}", sealed)
 
 
+def break_a_seal(draft: Draft, chance: Random) -> Mark:
+    """What is shown afterwards is not what was sealed, though the verdict is the same."""
+    line = draft.pick(chance, "verdict.revealed")
+    event = line["event"]
+    if chance.randrange(2):
+        event["nonce"] = f"{chance.getrandbits(128):032x}"
+    else:
+        event["evidence_sha256"] = [f"{chance.getrandbits(256):064x}" for _ in event["evidence_sha256"]]
+    return Mark(f"{event['checker']} opens another seal on {event['audit']}", line)
+
+
 def miscount(draft: Draft, chance: Random) -> Mark:
     """Convicted, or cleared, without the votes for it."""
     line = draft.pick(chance, "audit.closed")
+    if not chance.randrange(4):
+        line["event"][name := chance.choice(VERDICTS)] += chance.randint(1, 3)
+        return Mark(f"{line['event']['audit']} ends with {line['event'][name]} votes for {name}", line)
     line["event"]["result"] = chosen(chance, others(VERDICTS, line["event"]["result"]))
     if chance.randrange(2):
         line["event"][line["event"]["result"]] += chance.randint(1, 3)
@@ -239,6 +259,7 @@ FRAUDS = (
     Fraud("redraw a checker", "checkers", redraw_a_checker),
     Fraud("flip a verdict", "seals", flip_a_verdict),
     Fraud("flip a verdict and its seal", "signatures", flip_a_verdict_and_its_seal),
+    Fraud("break a seal", "seals", break_a_seal),
     Fraud("miscount", "tallies", miscount),
     Fraud("raise a score", "scores", raise_a_score),
     Fraud("forge a beacon", "lottery", forge_a_beacon),

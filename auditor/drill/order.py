@@ -47,6 +47,17 @@ def drop_an_event(draft: Draft, chance: Random) -> Mark:
     return Mark(f"position {gone['pos']} is gone", {**block[at], "pos": gone["pos"]})
 
 
+def skip_a_number(draft: Draft, chance: Random) -> Mark:
+    """In a stream, as if nothing of it had been taken out: whoever follows only the stream sees it as well."""
+    line = chosen(chance, [line for block in draft.blocks[1:] for line in block])
+    more = chance.randint(1, 9)
+    for each in draft.lines():
+        if each["stream"] == line["stream"] and each["pos"] >= line["pos"]:
+            each["ver"] += more
+    draft.numbered = False
+    return Mark(f"{more} versions of {line['stream']} are skipped", line)
+
+
 def reorder_events(draft: Draft, chance: Random) -> Mark:
     """Two neighbours of one block change places, with their numbers, or each with the other's number."""
     block = chosen(chance, [block for block in draft.blocks[1:] if len(block) > 1])
@@ -133,6 +144,30 @@ def replay_an_old_block(draft: Draft, chance: Random) -> Mark:
     twin["at_us"], twin["pos"] = draft.time_between(at, chance), -twin["pos"]
     draft.blocks.insert(at, [twin])
     return Mark(f"the command of position {-twin['pos']} once more", twin)
+
+
+def use_a_key_twice(draft: Draft, chance: Random) -> Mark:
+    """A second request stands under the key of an earlier one."""
+    first = chosen(chance, [line for line in draft.lines() if line.get("body") and line["event"]["type"] != "account.opened.v1"])
+    later = [line for line in draft.lines() if line.get("body") and line["by"] == first["by"] and line["pos"] > first["pos"]]
+    second = chosen(chance, later)
+    for each in draft.command(second):
+        each["cmd"] = first["cmd"]
+    return Mark(f"position {second['pos']} has the key of position {first['pos']}", second)
+
+
+def open_a_job_again(draft: Draft, chance: Random) -> Mark:
+    """Under another key, after its end."""
+    line = draft.pick(chance, "job.opened")
+    over = draft.all("job.closed", lambda it: it["event"]["job"] == line["event"]["job"])
+    if not over:
+        raise NoPlace("the job is open")
+    at = chance.randrange(draft.block_of(over[0]) + 1, len(draft.blocks) + 1)
+    made = draft.new(
+        line["event"], stream=line["stream"], by=line["by"], key=f"again {chance.random()}", at_us=draft.time_between(at, chance)
+    )
+    draft.blocks.insert(at, [made])
+    return Mark(f"{line['event']['job']} is opened once more", made)
 
 
 def bury_a_block(draft: Draft, chance: Random) -> Mark:
@@ -250,6 +285,7 @@ def change_files_behind_the_manifest(draft: Draft, chance: Random) -> Mark:
 FRAUDS = (
     Fraud("edit a line", "records", edit_a_line),
     Fraud("drop an event", "positions", drop_an_event),
+    Fraud("skip a number", "positions", skip_a_number),
     Fraud("reorder events", "positions", reorder_events),
     Fraud("reorder leases", "matching", reorder_leases),
     Fraud("set back a clock", "times", set_back_a_clock),
@@ -257,6 +293,8 @@ FRAUDS = (
     Fraud("mature early", "maturity", mature_early),
     Fraud("cut a command", "commands", cut_a_command),
     Fraud("replay an old block", "commands", replay_an_old_block),
+    Fraud("use a key twice", "commands", use_a_key_twice),
+    Fraud("open a job again", "lifecycles", open_a_job_again),
     Fraud("bury a block", "seals", bury_a_block),
     Fraud("forge an election", "house", forge_an_election),
     Fraud("write what nobody reads", "lines", write_what_nobody_reads),

@@ -27,9 +27,10 @@ def life() -> Network:
     note(it, 1)
     freeze_and_release(it)
     it.request(creator, "customer", 1_000_000)
+    it.deposit(creator, 10_000_000)
+    note(it, 2)
     run(it, creator, workers, "slow")
     pay(it)
-    note(it, 2)
     it.wait(2 * it.policy.archive_us)
     return it
 
