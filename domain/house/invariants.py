@@ -137,7 +137,7 @@ def money(world: World) -> Findings:
         yield None
     yield from covered(sums)
     yield from earned(shares, derived)
-    for account in actual.keys() | derived.keys():
+    for account in sorted(actual.keys() | derived.keys()):
         yield from differ("the sum of its parts", account, derived[account], actual.get(account, 0))
     yield None
 
@@ -218,7 +218,7 @@ def tasks(world: World) -> Findings:
     held = Counter((task.worker, task.cls) for task in (*leased, *proved, *audited) if task.job)
     noted = {(worker.id, cls): it.held for worker in world.workers.values() for cls, it in worker.classes.items() if it.held}
     yield None
-    for worker, cls in held.keys() | noted.keys():
+    for worker, cls in sorted(held.keys() | noted.keys()):
         yield from differ(f"tasks of {cls} are counted", worker, held[worker, cls], noted.get((worker, cls), 0))
     yield None
 
