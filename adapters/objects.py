@@ -4,22 +4,36 @@ An object lies at `objects/ab/abcd…`. An upload is the folder `uploads/ID/`: `
 is the number of a part's first byte. Parts are written under names that did not exist, so of two writers of the same bytes one wins.
 """
 
+import errno
 import hashlib
 import re
 import secrets
 from collections.abc import AsyncIterable, AsyncIterator
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import obstore
-from obstore.exceptions import AlreadyExistsError
+from obstore.exceptions import AlreadyExistsError, GenericError
 from obstore.store import LocalStore, MemoryStore, ObjectStore
 
 from domain.work import objects
-from domain.work.objects import ObjectMissing, ObjectTooLarge, ObjectTruncated, Stored, Upload, UploadMissing, WrongHash, WrongOffset
+from domain.work.objects import (
+    ObjectMissing,
+    ObjectTooLarge,
+    ObjectTruncated,
+    Stored,
+    StoreFull,
+    Upload,
+    UploadMissing,
+    WrongHash,
+    WrongOffset,
+)
 
 PART_BYTES = 8 << 20
 """How much of an upload is held in memory, and at most lost when we are killed."""
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _UPLOAD = re.compile(r"[0-9a-f]{32}")
 
@@ -41,10 +55,10 @@ class Objects:
         found = _Meter(chunks, sha256, size, size_max)
         if sha256 is not None:
             # obstore shows an object only when its last byte is written, and `found` refuses before that.
-            await obstore.put_async(self._store, _path(sha256), found.stream())
+            await self._put(_path(sha256), found.stream())
             return Stored(sha256, found.bytes)
         incoming = f"incoming/{secrets.token_hex(16)}"
-        await obstore.put_async(self._store, incoming, found.stream())
+        await self._put(incoming, found.stream())
         await obstore.rename_async(self._store, incoming, _path(found.sha256))
         return Stored(found.sha256, found.bytes)
 
@@ -71,7 +85,7 @@ class Objects:
             raise ObjectTooLarge(maximum=size_max)
         _path(sha256)
         upload = Upload(secrets.token_hex(16), owner, sha256, size, 0)
-        await obstore.put_async(self._store, f"uploads/{upload.id}/about", msgspec.json.encode(upload), mode="create")
+        await self._put(f"uploads/{upload.id}/about", msgspec.json.encode(upload), mode="create")
         return upload
 
     async def progress(self, upload: str) -> Upload:
@@ -125,12 +139,21 @@ class Objects:
             except FileNotFoundError:
                 continue
 
+    async def _put(self, path: str, content: AsyncIterator[bytes] | bytes, mode: Literal["create", "overwrite"] = "overwrite") -> None:
+        """obstore removes what it could not write whole, and says why in words only."""
+        try:
+            await obstore.put_async(self._store, path, content, mode=mode)
+        except GenericError as fault:
+            if any(f"(os error {number})" in str(fault) for number in NO_ROOM):
+                raise StoreFull from fault
+            raise
+
     async def _keep(self, upload: str, offset: int, buffer: bytearray) -> int:
         """Writes a part and empties the buffer; returns where the next part begins."""
         if not buffer:
             return offset
         try:
-            await obstore.put_async(self._store, f"uploads/{upload}/{offset:020}", bytes(buffer), mode="create")
+            await self._put(f"uploads/{upload}/{offset:020}", bytes(buffer), mode="create")
         except AlreadyExistsError:
             raise WrongOffset(expected=(await self.progress(upload)).offset, given=offset) from None
         offset += len(buffer)

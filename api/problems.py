@@ -183,11 +183,12 @@ STATUS = {
     "too_many_live": 503,
     "busy": 503,
     "unreachable": 503,
+    "store_full": 507,
     "not_reached": 202,
     "outcome_unknown": 504,
     "fault": 500,
 }
-RETRYABLE = {"busy", "unreachable", "outcome_unknown", "upload_limit", "too_many_live", "fault", "round_open", "not_accepted"}
+RETRYABLE = {"busy", "unreachable", "store_full", "outcome_unknown", "upload_limit", "too_many_live", "fault", "round_open", "not_accepted"}
 RESERVED = {"type", "title", "status", "code", "detail", "retryable"}
 
 

@@ -36,6 +36,10 @@ class WrongOffset(Refused):
     """The next byte of the upload is number {expected}, not {given}."""
 
 
+class StoreFull(Refused):
+    """There is no room for the object now; nothing of it was kept."""
+
+
 class UploadMissing(Refused):
     """There is no such upload; it may be complete already."""
 
@@ -62,7 +66,8 @@ class Upload(Value):
 class Store(Protocol):
     """Where objects lie. All of it streams: no more than one part of an object is held in memory.
 
-    What is refused leaves nothing behind, and so does a caller that is cancelled in `put`.
+    What is refused leaves nothing behind, and so does a caller that is cancelled in `put`. Whatever writes raises `StoreFull` if there is
+    no room.
     """
 
     async def put(

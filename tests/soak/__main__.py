@@ -81,7 +81,7 @@ def count(counts: Counter[str], part: str, facts: dict[str, Any]) -> None:
             counts[f"{kind} kills"] += 1
         return
     for name, value in facts.items():
-        if isinstance(value, int) and not isinstance(value, bool) and name != "seed":
+        if isinstance(value, int) and not isinstance(value, bool) and name != "seed" and not name.endswith("_per_s"):
             counts[{"kills": "payer kills"}.get(name, name) if part == "payouts" else name] += value
 
 
