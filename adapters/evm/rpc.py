@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import re
 from typing import Any, TypeVar
 
 import httpx2
@@ -12,6 +13,7 @@ from domain.treasury import chain
 T = TypeVar("T")
 
 INTERNAL_ERROR, LIMIT_EXCEEDED = -32603, -32005
+_QUANTITY = re.compile("0x[0-9a-fA-F]{1,64}")
 _HTTP_REFUSED = {400, 401, 403, 404, 405}
 
 TEXT = msgspec.json.Decoder(str)
@@ -69,11 +71,10 @@ class Rpc:
 
 
 def number(quantity: str) -> int:
-    """A number as JSON-RPC writes it. Raises `ChainSilent` where it is none."""
-    try:
-        return int(quantity, 16)
-    except ValueError as error:
-        raise chain.ChainSilent(f"not a quantity: {quantity[:80]}") from error
+    """A number as JSON-RPC writes it, or a word of a log. Raises `ChainSilent` where it is none."""
+    if not _QUANTITY.fullmatch(quantity):
+        raise chain.ChainSilent(f"not a quantity: {quantity[:80]}")
+    return int(quantity, 16)
 
 
 def word(text: str) -> bytes:

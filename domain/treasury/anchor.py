@@ -75,7 +75,7 @@ class Reconcile(body.Body):
         origin.require(world, "watch")
         if self.asset not in world.assets:
             raise UnknownAsset(asset=self.asset)
-        if self.block <= world.reconciled_block:
-            return
+        if self.block <= world.reconciled_block or self.block < world.final_block:
+            return  # the ledger's balance is of a later block by now
         balance, ledger = Units(self.balance), Units(world.balances.get(accounts.treasury(self.asset), 0))
         yield Reconciled(self.asset, self.block, balance, ledger, balance - ledger)

@@ -232,6 +232,7 @@ def refusal(code: int, message: str) -> bytes:
         (b"null", 200),
         (b"[]", 200),
         (b'{"result": "0xzz"}', 200),
+        (b'{"result": "-0x5"}', 200),
         (b'{"result": {"number": 7}}', 200),
         (b'{"result": null}', 200),
         (refusal(-32603, "internal error"), 200),
@@ -275,6 +276,13 @@ async def test_logs_of_another_kind_than_asked_for_are_silence() -> None:
         for question in (evm.deposits(0, 1), evm.payouts(0, 1), evm.anchors(0, 1)):
             with pytest.raises(chain.ChainSilent, match="not asked for"):
                 await question
+
+
+@pytest.mark.parametrize("words", ["-0x1", "0x", "1_0", "0x" + "f" * 65, " 0x1", ""])
+async def test_what_is_no_number_is_silence(words: str) -> None:
+    async with saying(json.dumps({"result": words}).encode()) as evm:
+        with pytest.raises(chain.ChainSilent, match="not a quantity"):
+            await evm.chain_id()
 
 
 async def test_key_that_the_node_does_not_like_is_a_refusal() -> None:

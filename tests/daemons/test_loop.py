@@ -6,8 +6,10 @@ from collections.abc import Callable
 import pytest
 from structlog.testing import capture_logs
 
+from domain.body import Invalid
 from domain.errors import TooEarly
 from domain.log.log import Busy, OutcomeUnknown
+from domain.treasury import deposit
 from domain.treasury.chain import ChainRefused, ChainSilent
 from tests.daemons.rig import Rig
 from worker_runtime.daemons import loop
@@ -37,6 +39,14 @@ async def test_trouble_that_passes_is_outlived_and_told_once() -> None:
     told = [(line["event"], line.get("why", "").partition(":")[0]) for line in lines]
     waits = ["ChainSilent", "Waits", "ChainRefused", "Busy", "OutcomeUnknown", "TimeoutError", "TooEarly"]
     assert told == [*(("waits", why) for why in waits), ("goes on", ""), ("halted", "enough")]
+
+
+async def test_what_somebody_told_that_no_command_can_say_is_outlived() -> None:
+    with pytest.raises(Invalid) as nonsense:
+        deposit.Finalise(tx="0xNO", log_index=0, block=-1)
+    with capture_logs() as lines:
+        await loop.run(Rig().desk("watch"), failing(nonsense.value, then=loop.Halted("enough")), 0)
+    assert [line["event"] for line in lines] == ["waits", "goes on", "halted"]
 
 
 async def test_what_nobody_foresaw_ends_the_loop_loudly() -> None:

@@ -7,10 +7,10 @@ from domain import accounts
 from domain.accounts import USDC
 from domain.ids import PayoutId
 from domain.log.log import OutcomeUnknown
-from domain.treasury import batch
+from domain.treasury import batch, chain
 from domain.treasury.chain import ChainSilent
 from tests.daemons.rig import BUMP_US, Killed, Rig
-from worker_runtime.daemons import loop, payer
+from worker_runtime.daemons import fees, loop, payer
 
 AMOUNT = 1_000_000
 
@@ -223,9 +223,43 @@ async def test_a_fee_is_not_raised_without_end() -> None:
         except loop.Waits as waits:
             told = str(waits)
     assert told == "batch-20 is stuck at the highest fee"
-    fees = [signer.decode_batch(it.raw_tx).fee_wei_max for it in signed(rig)]
-    assert fees == sorted(set(fees))
-    assert fees[-1] <= 5 * fees[0]
+    offered = [signer.decode_batch(it.raw_tx).fee_wei_max for it in signed(rig)]
+    assert offered == sorted(set(offered))
+    assert offered[-1] <= 5 * offered[0]
+
+
+async def test_a_node_that_says_everybody_tips_a_fortune_is_not_believed() -> None:
+    rig = Rig()
+    await requested(rig)
+
+    async def dear() -> chain.Fees:
+        return chain.Fees(10**9, 10**15)
+
+    rig.chain.fees = dear  # type: ignore[method-assign]
+    await rig.pass_s(4)
+    [only] = signed(rig)
+    assert signer.decode_batch(only.raw_tx).tip_wei == fees.TIP_WEI_MAX
+    settled(rig, AMOUNT)
+
+
+async def test_only_the_next_batch_is_bumped_and_the_ones_behind_it_wait_for_its_nonce() -> None:
+    rig = Rig("standard")
+    someone = await rig.funded()
+    for _ in range(2):
+        rig.net.request(someone, "customer", AMOUNT)
+        rig.net.wait(rig.world.policy.batch_wait_us)
+        await rig.pass_s(3)
+    depth = len(rig.chain.blocks) - min(it.block for it in rig.world.batches.values())
+    rig.chain.reorg(depth)
+    rig.chain.drop()
+    rig.chain.base_wei *= 20
+    rig.chain.mine(depth)
+    await rig.pass_s(1, payer=False)
+    assert [it.status for it in rig.world.batches.values()] == ["signed", "signed"]
+    await rig.pass_s(BUMP_US // 1_000_000 + 14)
+    assert [it.nonce for it in signed(rig)][:3] == [0, 1, 0]
+    await rig.pass_s(BUMP_US // 1_000_000 + 14)
+    settled(rig, 2 * AMOUNT)
 
 
 async def test_a_nonce_that_was_used_from_outside_halts_the_wallet_once_that_is_final() -> None:

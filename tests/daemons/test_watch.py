@@ -2,9 +2,10 @@
 
 import pytest
 
+from domain.accounts import USDC
 from domain.proof import beacon
 from domain.treasury import anchor, batch, deposit
-from domain.treasury.chain import ChainSilent
+from domain.treasury.chain import ChainRefused, ChainSilent
 from tests.daemons.rig import Killed, Rig
 
 AMOUNT = 20_000_000
@@ -243,6 +244,37 @@ async def test_money_that_nobody_told_us_of_is_a_break() -> None:
     await rig.pass_s(3)
     found = [it.event.breaks for it in rig.net.events if isinstance(it.event, anchor.Reconciled)]
     assert found == [0, 10**31]
+
+
+async def test_a_balance_that_was_asked_about_before_a_later_fact_became_final_is_no_break() -> None:
+    rig = Rig("standard")
+    await rig.funded()
+    block, balance = rig.world.final_block, str(rig.treasury())
+    await rig.funded()
+    late = anchor.Reconcile(asset=USDC, block=block + 1, balance=balance)
+    assert block + 1 < rig.world.final_block
+    rig.net.do(rig.net.daemon("watch"), late)
+    assert {it.event.breaks for it in rig.net.events if isinstance(it.event, anchor.Reconciled)} == {0}
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_node_that_keeps_no_old_balances_is_asked_about_the_newest_fact_only(told: bool) -> None:
+    rig = Rig("standard")
+    rig.chain.deposit(rig.net.person("creator"), AMOUNT)
+    if told:
+        await rig.pass_s(20)
+
+    async def pruned(block: int) -> int:
+        raise ChainRefused("missing trie node")
+
+    rig.chain.held, rig.watch = pruned, rig.start_watch()  # type: ignore[method-assign]
+    rig.net.wait(1_000_000)
+    rig.chain.mine(20)
+    if told:
+        await rig.watch.step()
+    else:
+        with pytest.raises(ChainRefused):
+            await rig.watch.step()
 
 
 async def waiting_for_beacon(rig: Rig) -> int:

@@ -120,6 +120,19 @@ async def test_a_single_provider_that_contradicts_itself_moves_nothing(rigs: Rig
         assert any(line.get("why", "").startswith("ChainSilent: ") for line in lines)
 
 
+async def test_gibberish_ends_no_daemon(rigs: Rigs) -> None:
+    def gibberish(logs: Any) -> Any:
+        return [{**log, "transactionHash": "0xNO", "logIndex": "0x" + "f" * 60} for log in logs]
+
+    async with rigs() as rig, provider(rig.node.url) as one, seen_by(rig, one) as it, running(it, "watch", "payer"):
+        one.fault = lying(eth_getLogs=gibberish, eth_getTransactionReceipt=lambda _: [], eth_getTransactionCount=lambda _: "0x-7")
+        someone = await it.person()
+        await it.deposit(someone, AMOUNT)
+        await it.until(lambda: one.done["lie"] > 5)
+        one.fault = honest
+        assert await moved(it) == (AMOUNT - PAYOUT, PAYOUT)
+
+
 @pytest.mark.parametrize("kind", ["refused", "lost", "slow"])
 async def test_a_provider_that_takes_what_is_sent_and_says_nothing_delays_and_pays_once(rigs: Rigs, kind: str) -> None:
     async with rigs() as rig, provider(rig.node.url) as one, seen_by(rig, one) as it, running(it, "watch", "payer"):

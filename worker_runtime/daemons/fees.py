@@ -7,6 +7,8 @@ BUMP_US = 48_000_000
 """A transaction that is in no block after so long gets a higher fee (four blocks of mainnet; OP txmgr's default)."""
 BUMP_PER_MILLE = 125
 """By how much: nodes ask for a tenth at least."""
+TIP_WEI_MAX = 10**11
+"""A hundred gwei. All of a tip is paid, so no node is believed that more is usual."""
 FEE_TIMES_MAX = 5
 """A fee is not raised beyond so many times what the chain asks for now."""
 
@@ -18,7 +20,8 @@ class Terms(Value):
 
 def usual(fees: chain.Fees) -> Terms:
     """Room for the base fee to double."""
-    return Terms(2 * fees.base_wei + fees.tip_wei, fees.tip_wei)
+    tip_wei = min(fees.tip_wei, TIP_WEI_MAX)
+    return Terms(2 * fees.base_wei + tip_wei, tip_wei)
 
 
 def raised(last: Terms, now: Terms) -> Terms | None:

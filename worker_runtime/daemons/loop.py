@@ -11,7 +11,7 @@ from typing import Protocol
 
 import structlog
 
-from domain.body import Body
+from domain.body import Body, Invalid
 from domain.errors import Refused
 from domain.event import Event, Origin, Recorded
 from domain.ids import AccountId
@@ -108,8 +108,8 @@ def wall_us() -> int:
     return (time.monotonic_ns() + _AHEAD_NS) // 1000
 
 
-PASSING = (Waits, ChainSilent, ChainRefused, Refused, Busy, OutcomeUnknown, Unreachable, TimeoutError)
-"""What a daemon outlives: the next step sees what became of it."""
+PASSING = (Waits, ChainSilent, ChainRefused, Invalid, Refused, Busy, OutcomeUnknown, Unreachable, TimeoutError)
+"""What a daemon outlives: the next step sees what became of it. `Invalid` is what somebody told us and no command can say."""
 
 
 async def run(desk: Desk, step: Callable[[], Awaitable[None]], every_s: float) -> None:
