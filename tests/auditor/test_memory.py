@@ -18,10 +18,10 @@ from tests.network import Network, block_hash
 
 pytestmark = pytest.mark.system
 
-SHORT, LONG = 8_000, 32_000
+SHORT, LONG = 6_000, 24_000
 MORE_MAX = 1.05
-"""Of the peak of a process, for four times the events. It is some 65 MB, most of it the interpreter's, so a hundred bytes for each event
-would be more."""
+"""Of the peak of a process, for four times the events. It is some 65 MB, most of it the interpreter's, so two hundred bytes for each
+event would be more."""
 
 MEASURE = """
 import json, resource, sys
