@@ -112,6 +112,18 @@ def inside_projection(trap: Trap) -> None:
     views.write = doomed  # type: ignore[assignment]
 
 
+def snapshot_written(trap: Trap) -> None:
+    """When a snapshot is written whole, and does not have its name yet."""
+    real = Path.replace
+
+    def doomed(self: Path, target: Path) -> Path:
+        if self.suffix == ".part" and trap.armed:
+            trap.die()
+        return real(self, target)
+
+    Path.replace = doomed  # type: ignore[method-assign, assignment]
+
+
 def small_buffers(size: int) -> None:
     """Of each connection, so that a slow reader is felt soon."""
     real = socket.create_server
@@ -134,11 +146,12 @@ PLACES: dict[str, Callable[[Trap], None]] = {
     "at an election, before the append": lambda trap: append(trap, election=True),
     "at an election, after the append": lambda trap: append(trap, election=True, landed=True),
 }
+SNAPSHOT = "at a snapshot, written and not renamed"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--die-at", choices=PLACES)
+    parser.add_argument("--die-at", choices=[*PLACES, SNAPSHOT])
     parser.add_argument("--once", type=Path, default=Path("/nowhere"))
     parser.add_argument("--limit", action="append", default=[])
     parser.add_argument("--send-buffer", type=int)
@@ -153,7 +166,7 @@ def main() -> None:
     if own.bug:
         BUGS[own.bug]()
     if own.die_at:
-        PLACES[own.die_at](Trap(own.once))
+        {**PLACES, SNAPSHOT: snapshot_written}[own.die_at](Trap(own.once))
     sys.argv = ["gridledger", *rest]
     gridledger.main()
 
