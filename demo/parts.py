@@ -50,13 +50,17 @@ class Processes:
     def start(self, name: str, *arguments: str, without: str = "") -> subprocess.Popen[bytes]:
         """`gridledger <arguments>` as a process; its output goes to `<name>.log`. Ten of them share what one of them compiled; `without`
         names a variable of ours that it does not get."""
-        command = [sys.executable, "-m", "gridledger", *arguments]
+        command = [sys.executable, "-m", *self.program(name), *arguments]
         inherited = {name: value for name, value in os.environ.items() if name not in {"PYTHONDONTWRITEBYTECODE", without}}
         child = process.start(command, output=self.directory / f"{name}.log", environment=inherited)
         self.running[name] = child
         self.lives[name] = self.lives.get(name, 0) + 1
         self._commands[name] = arguments, without
         return child
+
+    def program(self, name: str) -> Sequence[str]:
+        """The module that is run for a part, and options before its arguments."""
+        return ("gridledger",)
 
     def changed(self, name: str, *arguments: str) -> None:
         """With what it is started again."""

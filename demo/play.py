@@ -98,6 +98,9 @@ class Play:
 
     # The parts.
 
+    def processes(self, directory: Path) -> parts.Processes:
+        return parts.Processes(directory, revive=self.options.chaos)
+
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[tuple[parts.Processes, anvil.Anvil]]:
         """PostgreSQL, anvil with the contracts, and the server; everything else is started into `Processes` later."""
@@ -118,7 +121,7 @@ class Play:
             self.network_facts = await self._deploy(node, home, *(await compiling))
             home.keep(Settings(database_url=given, rpc_url=node.url, treasury=self.network_facts[0], token=self.network_facts[1]))
             self.log_id = await self.given.begin(home, url, self.options.policy, self._assets())
-            processes = stack.enter_context(parts.Processes(directory, revive=self.options.chaos))
+            processes = stack.enter_context(self.processes(directory))
             self.postgres = None if given else home.postgres
             screen.part("server")
             processes.start("server", "serve", str(home.path), "--port", "0", without=self.given.database_variable)
