@@ -26,6 +26,7 @@ from tests.auditor import (
     test_every_field,
     test_evidence,
     test_forgeries,
+    test_forms,
     test_heads,
     test_lives,
     test_offices,
@@ -37,9 +38,10 @@ from tests.network import LOG
 
 pytestmark = pytest.mark.system
 
+WAYS = (test_forgeries, test_forms, test_damage)
 TRIED = [
     each
-    for module in (test_forgeries, test_damage)
+    for module in WAYS
     for name, each in vars(module).items()
     if name.startswith("test_") and [*inspect.signature(each).parameters] == ["tmp_path"]
 ]
@@ -91,7 +93,7 @@ def test_a_forgery_is_found_by_several_as_by_one(tmp_path: Path, monkeypatch: py
 def test_whatever_was_done_to_a_bundle_several_say_what_one_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, test: Callable[[Path], None]
 ) -> None:
-    for module in (test_forgeries, test_damage):
+    for module in WAYS:
         monkeypatch.setattr(module, "verify", sides.both)
     test(tmp_path)
 
@@ -152,7 +154,7 @@ def test_every_check_finds_something_somewhere() -> None:
         "lines": test_damage.test_a_line_that_nobody_understands_does_not_accuse_what_the_bundle_says_of_the_chain,
         "positions": test_forgeries.test_a_dropped_event_is_found,
         "times": test_forgeries.test_a_time_that_does_not_rise_is_found,
-        "commands": test_forgeries.test_a_key_that_is_used_twice_is_found,
+        "commands": test_forms.test_a_key_that_is_used_twice_is_found,
         "entries": test_forgeries.test_an_entry_that_its_event_does_not_make_is_found,
         "balances": test_forgeries.test_an_entry_that_does_not_balance_is_found,
         "invariants": test_forgeries.test_money_that_an_entry_moves_elsewhere_is_missed_where_the_world_says_it_is,
