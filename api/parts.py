@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from domain.event import Event, Recorded
-from domain.ids import WorkerId
+from domain.ids import CommandId, WorkerId
 from domain.log.log import Log
 from domain.log.merkle import Head
 from domain.log.receipts import Ask, Receipt
@@ -38,6 +38,10 @@ class Reader(Protocol):
     @property
     def world(self) -> World:
         """As of `head`. To be read only."""
+        ...
+
+    def remembers(self, cmd: CommandId) -> bool:
+        """Whether a keyed command was done before, as of `head`."""
         ...
 
     @property

@@ -19,6 +19,7 @@ from typing import get_args, get_type_hints
 from adapters.log.history import History
 from domain import ids
 from domain.event import Event, Recorded
+from domain.ids import CommandId
 from domain.log import snapshot, wire
 from domain.log.block import Void
 from domain.log.ledger import Ledger
@@ -72,6 +73,11 @@ class Follower:
     def world(self) -> World:
         """As of `head`. To be read only."""
         return self._ledger.world
+
+    def remembers(self, cmd: CommandId) -> bool:
+        """Whether a keyed command was done before, as of `head`."""
+        receipts = self._ledger.receipts
+        return cmd in receipts.new or cmd in receipts.old
 
     @property
     def at_us(self) -> int:

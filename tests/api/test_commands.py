@@ -4,6 +4,7 @@ import asyncio
 from contextlib import aclosing
 from typing import Any
 
+from api.app import create_app
 from domain.ids import TaskId
 from domain.log.block import accept
 from domain.log.merkle import Head
@@ -44,6 +45,19 @@ async def test_the_same_key_is_answered_with_the_same_bytes_and_changes_nothing(
         assert (again.status_code, again.content) == (201, first.content)
         await asyncio.sleep(0.02)
         assert house.follower.head.size == size
+
+
+async def test_a_job_asked_for_again_after_a_restart_is_answered_as_the_first_time() -> None:
+    """Whoever brought the scene is forgotten then; what was done is not."""
+    async with running(people()) as house:
+        secret, fields, key = secret_of(people().creator), await job_fields(house), house.key()
+        first = await house.post(secret, "/v1/jobs", fields, key=key)
+        house.app = create_app(house.parts)
+        again = await house.post(secret, "/v1/jobs", fields, key=key)
+        fresh = await house.post(secret, "/v1/jobs", fields)
+
+        assert (again.status_code, again.content) == (first.status_code, first.content)
+        assert problem(fresh) == (409, "not_uploaded")
 
 
 async def test_two_that_come_at_once_under_one_key_are_one() -> None:
