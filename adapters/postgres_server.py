@@ -153,7 +153,7 @@ def _claim(directory: Path) -> Iterator[bool]:
 def _outlast(data: Path) -> None:
     """Waits for what a killed keeper, or a killed server, left running: it ends by itself, and until then the data are its own. A pid file
     whose process is none of these names a dead one, which may still have its number: a zombie that nobody buried, or somebody else's."""
-    if not Path("/proc").is_dir():
+    if not Path("/proc/self").exists():
         return  # PostgreSQL judges alone: by the number, and by its lock on the data
     until = time.monotonic() + _READY_S_MAX
     while left := processes(data):
@@ -166,7 +166,7 @@ def _outlast(data: Path) -> None:
 def processes(data: Path) -> list[int]:
     """Living processes of PostgreSQL on these data: all of them work in that folder. Empty where there is no /proc."""
     found = []
-    for entry in Path("/proc").iterdir() if Path("/proc").is_dir() else ():
+    for entry in Path("/proc").iterdir() if Path("/proc/self").exists() else ():
         # Whatever ends while we look is not there, nor is what we may not see.
         with contextlib.suppress(OSError):
             if entry.name.isdecimal() and (entry / "cwd").samefile(data) and (entry / "exe").readlink().name.startswith("postgres"):
