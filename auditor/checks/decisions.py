@@ -18,6 +18,7 @@ from domain.house import ledger as ledger_events
 from domain.ids import HOUSE, NO_ACCOUNT, AccountId, Actor, WorkerId, command_id
 from domain.log.ledger import FULL_BYTES
 from domain.market import worker
+from domain.policy import SECOND
 from domain.proof import audit, beacon, bench, ruling, verdict
 from domain.treasury import account, batch, earnings, stake
 from domain.work import job, task
@@ -61,6 +62,8 @@ BY_REFUSAL: dict[type[Refused], str] = {
     NotAllowed: "lifecycles",
     MoneyFrozen: "freezes",
 }
+CLOCKS_US = 5 * SECOND
+"""So far the clocks of a ledger may be apart (LOG.md §7)."""
 LOOK_EVERY = 10_000
 """Events after which the whole world is looked at."""
 NOT_DECIDED = {"parameters"}
@@ -250,6 +253,8 @@ class Decisions:
                     batches.mined(it.pos, it.event, self._state.signed.get(it.event.batch, ()), self._findings)
                 case beacon.Drawn():
                     self._sealed(it.pos, it.event)
+                case worker.Offline(reason="silent"):
+                    self._silent(it, it.event)
             for value in draws.recompute(it.event, self.world):
                 self._findings.seen[value.check] += 1
                 if value.expected != value.actual:
@@ -280,6 +285,13 @@ class Decisions:
         if (event.sealed_size, event.sealed_root) != (size, root):
             expected, actual = f"size {size} root {root}", f"size {event.sealed_size} root {event.sealed_root}"
             self._findings.found("beacons", "sealed head", pos, expected=expected, actual=actual)
+
+    def _silent(self, it: Recorded[Event], event: worker.Offline) -> None:
+        """Whoever is put offline was not heard of for as long as the policy says, by clocks that differ by no more than they may."""
+        until_us = event.last_seen_us + self.world.policy.presence_us - CLOCKS_US
+        if it.at_us < until_us:
+            message = f"{event.worker} was not silent for so long"
+            self._findings.found("authority", message, it.pos, expected=f"not before {until_us}", actual=it.at_us)
 
     def _apply(self, it: Recorded[Event]) -> None:
         version = self.world.versions.get(it.stream, 0) + 1

@@ -21,7 +21,7 @@ WAITING_MAX = 10_000
 
 KINDS = (
     *(rules.PolicyAdopted, rules.AssetListed, account.Opened, payout.Requested, payout.Cancelled),
-    *(beacon.Drawn, deposit.Finalised, batch.Finalised, anchor.Anchored, anchor.Reconciled),
+    *(beacon.Drawn, deposit.Seen, deposit.Orphaned, deposit.Finalised, batch.Finalised, anchor.Anchored, anchor.Reconciled),
 )
 """Events that are looked at here."""
 Key = tuple[str, str, str]
@@ -64,6 +64,10 @@ class OnChain:
         """By treasury, the last block whose logs were asked for."""
         self._mine: dict[tuple[str, Key], Mine] = {}
         self._theirs: dict[tuple[str, Key], Theirs] = {}
+        self._seen = set[Key]()
+        """Deposits that the ledger has, and that are not final there."""
+        self._final = (-1, 0)
+        """The newest block of which something is final in the ledger, and the position that says so: no older deposit is taken any more."""
         self._anchored: list[ChainLog] = []
         """Of sizes that the log has not reached yet."""
 
@@ -98,11 +102,18 @@ class OnChain:
                 self._to.pop(event.payout, None)
             case beacon.Drawn() as event:
                 self._beacon(it, event)
+            case deposit.Seen() as event:
+                self._seen.add((event.tx, str(event.log_index), ""))
+            case deposit.Orphaned() as event:
+                self._seen.discard((event.tx, str(event.log_index), ""))
             case deposit.Finalised() as event:
+                self._final = max(self._final, (event.block, it.pos))
+                self._seen.discard((event.tx, str(event.log_index), ""))
                 says = self._treasury(event.asset), event.block, str(int(event.amount)), event.account
                 key = event.tx, str(event.log_index), ""
                 self._say("deposits", key, Mine(it.pos, says[0], event.block, says, "not as the chain has it"))
             case batch.Finalised() as event:
+                self._final = max(self._final, (event.block, it.pos))
                 self._paid(it.pos, event)
             case anchor.Anchored() as event:
                 self._anchor(it.pos, event)
@@ -206,6 +217,8 @@ class OnChain:
     def _hear(self, log: ChainLog, pos: int) -> None:
         if log.kind == "Deposited":
             check, key = "deposits", (log.tx, str(log.log_index), "")
+            if log.block <= self._final[0] and key not in self._seen:
+                pos = pos or self._final[1]
         elif log.kind == "Anchored":
             check, key = "anchors", (log.tx, log.amount, "")
             if int(log.amount) > self._size:

@@ -10,6 +10,7 @@ from domain.accounts import USDC
 from domain.body import Body
 from domain.house import override
 from domain.ids import AccountId
+from domain.market import worker
 from domain.treasury import account, batch
 from domain.work import job
 from tests import network
@@ -211,3 +212,22 @@ def test_a_grace_that_was_not_given_is_found(tmp_path: Path, change: Callable[[B
     report = audited(tmp_path, elected(), change)
 
     assert (report.exit, check in {it.check for it in report.findings}) == (1, True)
+
+
+def silent(before_us: int) -> Network:
+    """The presence daemon puts a worker offline that it heard of so long ago."""
+    it, _, workers = network.populated()
+    id = workers["fast"]
+    it.now_us += it.policy.presence_us
+    said = worker.Silence(worker=id, session=it.world.workers[id].session, last_seen_us=it.now_us - before_us)
+    it.do(it.daemon("presence"), said)
+    return it
+
+
+def test_a_worker_that_was_heard_of_lately_is_not_silent(tmp_path: Path) -> None:
+    long, short = silent(10_000_000), silent(1_000_000)
+    for name in ("long", "short"):
+        (tmp_path / name).mkdir()
+
+    assert audited(tmp_path / "long", long).findings == ()
+    assert [(it.check, it.position) for it in audited(tmp_path / "short", short).findings] == [("authority", short.ledger.head.size)]

@@ -177,6 +177,16 @@ def test_what_the_chain_does_not_have_is_found(tmp_path: Path, told: Callable[[]
     assert {it.check for it in report.findings} <= {check}
 
 
+def test_a_deposit_that_was_passed_over_is_found_though_nothing_was_reconciled(tmp_path: Path) -> None:
+    """Later ones are final in the ledger: it takes no older one any more."""
+    life = forging.life()
+    cut = next(n for n, record in enumerate(life.records) if b'"chain.reconciled.v1"' in record)
+    path = forging.bundle(tmp_path / "b", records=life.records[:cut], chain=invented())
+    last = max(it.pos for it in life.events if isinstance(it.event, batch.Finalised))
+
+    assert found(verify(path)) == [("deposits", last)]
+
+
 def test_what_the_bundle_says_of_the_chain_is_checked_against_the_chain(tmp_path: Path) -> None:
     report = exported(tmp_path, exported_from=change("logs", 0, who="0x" + "0" * 40))
 
