@@ -4,6 +4,7 @@ import asyncio
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.agents import read
-from cli.app import LOCAL, Json, Root, Server, say
+from cli.app import LOCAL, Json, Root, Server, fail, say
 
 if TYPE_CHECKING:
     from auditor.checks.heads import Noted
@@ -36,7 +37,10 @@ def add(app: typer.Typer, root: Root) -> None:
         from auditor.verify import verify as check
 
         with progress(bundle, shown=sys.stderr.isatty() and not as_json) as tell:
-            found = check(bundle, rpc, heads=noted(head or ()), jobs=jobs, progress=tell)
+            try:
+                found = check(bundle, rpc, heads=noted(head or ()), jobs=jobs, progress=tell)
+            except BrokenExecutor:
+                fail("a process of the audit was ended from outside, by want of memory perhaps; --jobs 1 needs none")
         if report:
             report.write_text(found.markdown())
         typer.echo(found.json() if as_json else found.text().rstrip())

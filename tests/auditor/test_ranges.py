@@ -3,7 +3,9 @@
 import inspect
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from contextlib import nullcontext
+from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 
@@ -166,3 +168,20 @@ def test_every_check_finds_something_somewhere() -> None:
 
     assert tables | elsewhere.keys() == CHECKS.keys()
     assert all(map(callable, elsewhere.values()))
+
+
+def test_an_audit_whose_process_is_killed_does_not_end_as_if_nothing_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = forging.bundle(tmp_path / "b")
+    submit = ranges.Line._submit
+
+    def fatal(line: ranges.Line, range_: Range) -> "Future[Outcome]":
+        given = submit(line, range_)
+        for process in list(killed._processes.values()):
+            process.kill()
+        return given
+
+    monkeypatch.setattr(ranges.Line, "_submit", fatal)
+    with sides.small_ranges(), ProcessPoolExecutor(1, get_context("spawn")) as killed:
+        monkeypatch.setattr(ranges, "workers", lambda _: nullcontext(killed))
+        with pytest.raises(BrokenExecutor):
+            verify(path, jobs=2)
