@@ -61,7 +61,7 @@ class Connection:
 
     def tell(self, frm: str, recorded: Recorded[Event]) -> None:
         net = self.play.net
-        if (delay := net.fate(frm, self.life.name)) is None:
+        if self.life.name in self.play.deaf or (delay := net.fate(frm, self.life.name)) is None:
             self.broken = True
         else:
             self._last_s = max(self._last_s, net.loop.time() + delay)
@@ -152,8 +152,8 @@ class Tile(NamedTuple):
 class Studio:
     """Renders nothing: the tiles are made up."""
 
-    def __init__(self, play: "Play", client: Client, speed: int) -> None:
-        self.play, self.client, self.speed = play, client, speed
+    def __init__(self, play: "Play", client: Client, machine: "Machine") -> None:
+        self.play, self.client, self.machine = play, client, machine
         self.orders = dict[JobId, job.Submitted]()
 
     async def order(self, task: TaskId, seed: int, least_pos: int = 0) -> Order:
@@ -174,7 +174,7 @@ class Studio:
 
     async def render(self, wanted: Order, told: Callable[[int], None], spec: tiles.Spec | None = None) -> list[Tile]:
         done = list[Tile]()
-        work_s = (0.7 if wanted.job else 1.5) * self.speed / 100 / len(wanted.numbers)
+        work_s = (0.7 if wanted.job else 1.5) * self.machine.speed / 100 / len(wanted.numbers)
         for number in wanted.numbers:
             await asyncio.sleep(work_s * self.play.net.random.randrange(90, 130) / 100)
             done.append(Tile(number, tile(wanted.spec, wanted.frame, number, honest=spec is None), round(work_s * 1e6)))
@@ -213,7 +213,9 @@ class Machine:
     def __init__(self, play: "Play", id: WorkerId, *, kind: str, cheats: bool = False) -> None:
         self.play, self.id, self.kind, self.cheats = play, id, kind, cheats
         self.life: Life | None = None
-        self.starts, self.off_us, self.speed = 0, 0, 70 + order(id)[0] * 7 % 60
+        self.starts, self.off_us = 0, 0
+        self.speed = self.usual = 70 + order(id)[0] * 7 % 60
+        """Percent of the time that the reference device takes."""
         self.disk = dict[AuditId, checking.Found]()
 
     @property
@@ -240,7 +242,7 @@ class Machine:
         facts = {"server": "http://127.0.0.1:1", "log": LOG, "chain_id": CHAIN_ID, "worker": self.id, "account": owner, "class": CLASS}
         settings = msgspec.convert({**facts, "api_key": "secret", "signing_key": "secret"}, config.Config)
         session = sha256(f"{self.id} {self.starts}".encode()).hexdigest()[:16]
-        studio: Any = Studio(self.play, client, self.speed)
+        studio: Any = Studio(self.play, client, self)
         run = self._work if self.kind == "worker" else self._check
         try:
             await run(settings, client, studio, session)

@@ -178,7 +178,7 @@ def nonce_again() -> list[Patch]:
 
 
 def signed_again() -> list[Patch]:
-    async def push(self: Any, it: Any) -> None:
+    async def push(self: Any, it: Any, **more: Any) -> None:
         terms = usual(await self._node.fees())
         world = self._desk.world
         items = [(id, world.payouts[id].to, int(world.payouts[id].amount)) for id in it.payouts]
@@ -349,8 +349,12 @@ def no_fence() -> list[Patch]:
 
 
 def late_counts() -> list[Patch]:
-    before = proof.Commit._is_late
-    return [(proof.Commit, "_is_late", lambda self, world, it, worker, at_us: before(self, world, it, worker, 0))]
+    before = World.lease
+
+    def lease(self: World, it: Any, worker: Any, fence: int, expires_us: int) -> None:
+        before(self, it, worker, fence, expires_us + 5_000_000)
+
+    return [(World, "lease", lease)]
 
 
 def early_expiry() -> list[Patch]:
@@ -410,6 +414,20 @@ def own_job() -> list[Patch]:
         return None if found == "own_job" else found
 
     return [(match, "obstacle", obstacle)]
+
+
+def ends_twice() -> list[Patch]:
+    """As it was until the simulator found it."""
+    before = job.Closing.apply
+
+    def apply(self: job.Closing, world: World) -> None:
+        due = {verb: world.timer(verb, self.job) for verb in ("deadline", "paused")}
+        before(self, world)
+        for verb, due_us in due.items():
+            if due_us is not None:
+                world.set_timer(verb, self.job, due_us)
+
+    return [(job.Closing, "apply", apply)]
 
 
 # Proof.

@@ -109,6 +109,8 @@ class Play:
         self.judges = Judges(self)
         self.people = People(self)
         self.machines = list[Machine]()
+        self.deaf = set[str]()
+        """Agents whose feed says nothing."""
         self._found()
         self.chain.told = self.judges.mined
         self.servers = [Server(self, name) for name in ("a", "b")]
@@ -232,11 +234,12 @@ class Play:
     def _heal(self) -> None:
         self.net.calm = True
         self.net.cuts.clear()
+        self.deaf.clear()
         self.chain.silent, self.chain.base_wei, self.log.full, self.log.unreadable = False, 10**9, False, False
         self.objects.full = self.views.down = False
         self.chain.refusing.clear()
         for machine in self.machines:
-            machine.off_us = 0
+            machine.off_us, machine.speed = 0, machine.usual
         for server in self.servers:
             server.off_us = server.node.lag = 0
         for life in self.loop.lives:
@@ -288,12 +291,18 @@ class Play:
         self._for(entry, lambda: setattr(machine, "off_us", off_us), lambda: setattr(machine, "off_us", 0))
 
     def _slow_worker(self, entry: Entry) -> None:
-        """It takes longer than its lease, and its clock says that it does not."""
+        """It takes longer than its lease, its clock says that it does not, and it may not hear what the house says."""
         machine = self._pick(entry, "worker")
-        speed = machine.speed
+        if entry.pick % 2:
+            leases = self.judges.ledger.world.workers[machine.id].leases
+            self._when(lambda: leases, lambda: self.later(1.0, lambda: self._deafen(machine)))
         machine.speed, machine.off_us = 1_400 + entry.pick, -12_000_000
-        self.later(25.0, lambda: setattr(machine, "speed", speed))
+        self.later(25.0, lambda: setattr(machine, "speed", machine.usual))
         self.later(25.0, lambda: setattr(machine, "off_us", 0))
+
+    def _deafen(self, machine: Machine) -> None:
+        self.deaf.add(machine.name)
+        self.later(20.0, lambda: self.deaf.discard(machine.name))
 
     def _rival(self, entry: Entry) -> None:
         """Somebody takes the lease away, as an operator may."""
@@ -322,11 +331,15 @@ class Play:
         node = self.servers[entry.pick % 2].node
         self._for(entry, lambda: setattr(node, "lag", 1 + entry.pick % 5), lambda: setattr(node, "lag", 0))
 
-    def _when_batch_waits(self, then: Callable[[], object], patience: int = 150) -> None:
-        if any(tx.items for tx in self.chain.waiting) or not patience:
+    def _when(self, happens: Callable[[], object], then: Callable[[], object], patience: int = 150) -> None:
+        """As soon as something is so, or after a while."""
+        if happens() or not patience:
             then()
         else:
-            self.later(0.2, lambda: self._when_batch_waits(then, patience - 1))
+            self.later(0.2, lambda: self._when(happens, then, patience - 1))
+
+    def _batch_waits(self) -> bool:
+        return any(tx.items for tx in self.chain.waiting)
 
     def _chain_drops(self, entry: Entry) -> None:
         """What waits to be mined is forgotten, if it can be a batch; a depositor sends again."""
@@ -336,13 +349,13 @@ class Play:
             self.chain.drop()
             self.later(2.0, lambda: self.chain.waiting.extend(back))
 
-        self._when_batch_waits(drop)
+        self._when(self._batch_waits, drop)
 
     def _fees_rise(self, entry: Entry) -> None:
         """When a batch is on its way, so that it is stuck."""
         long = msgspec.structs.replace(entry, for_ms=max(entry.for_ms, FEES_MS_MIN))
         fees = partial(setattr, self.chain, "base_wei")
-        self._when_batch_waits(lambda: self._for(long, lambda: fees(4 * 10**9), lambda: fees(10**9)))
+        self._when(self._batch_waits, lambda: self._for(long, lambda: fees(4 * 10**9), lambda: fees(10**9)))
 
     def _refuses(self, entry: Entry) -> None:
         to = self.founding.world.people[self.people.ids[entry.pick % len(self.people.ids)]].payout_address

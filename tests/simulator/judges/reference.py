@@ -245,6 +245,7 @@ class Work(Order):
         if event["late"]:
             require(key in it["past"], "proof", f"a late proof of {event['task']} is of no attempt that ended, or came twice")
             it["past"].remove(key)
+            self.outcomes["late proofs"] += 1
             return
         current = it["status"] == "leased" and (it["fence"], it["worker"]) == key
         require(current, "fence", f"{event['task']} is proved by {key}, and is {it['status']} with {it['worker']} at {it['fence']}")
