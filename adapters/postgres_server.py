@@ -38,6 +38,8 @@ _READY_S_MAX = 30.0
 POLL_S, AGAIN_S, AGAIN_S_MAX = 0.05, 0.05, 5.0
 """How soon it is seen that a server ended; the pause before it is started again, twice as long each time up to the latter."""
 _SOCKET_PATH_MAX = 100
+HAS_PROC = Path("/proc/self").exists()
+"""Whether the system tells who runs; without that PostgreSQL judges alone."""
 logger = logging.getLogger(__name__)
 
 
@@ -153,8 +155,8 @@ def _claim(directory: Path) -> Iterator[bool]:
 def _outlast(data: Path) -> None:
     """Waits for what a killed keeper, or a killed server, left running: it ends by itself, and until then the data are its own. A pid file
     whose process is none of these names a dead one, which may still have its number: a zombie that nobody buried, or somebody else's."""
-    if not Path("/proc/self").exists():
-        return  # PostgreSQL judges alone: by the number, and by its lock on the data
+    if not HAS_PROC:
+        return
     until = time.monotonic() + _READY_S_MAX
     while left := processes(data):
         if time.monotonic() > until:
@@ -166,7 +168,7 @@ def _outlast(data: Path) -> None:
 def processes(data: Path) -> list[int]:
     """Living processes of PostgreSQL on these data: all of them work in that folder. Empty where there is no /proc."""
     found = []
-    for entry in Path("/proc").iterdir() if Path("/proc/self").exists() else ():
+    for entry in Path("/proc").iterdir() if HAS_PROC else ():
         # Whatever ends while we look is not there, nor is what we may not see.
         with contextlib.suppress(OSError):
             if entry.name.isdecimal() and (entry / "cwd").samefile(data) and (entry / "exe").readlink().name.startswith("postgres"):
@@ -293,7 +295,8 @@ def _wait(data: Path, server: subprocess.Popen[bytes] | None = None) -> str:
     while (server is None or server.poll() is None) and time.monotonic() < deadline:
         with contextlib.suppress(FileNotFoundError):
             lines = [line.strip() for line in (data / "postmaster.pid").read_text().splitlines()]
-            if len(lines) >= 8 and lines[7] == "ready" and (lines[0] == str(server.pid) if server else int(lines[0]) in processes(data)):
+            ours = lines[:1] == [str(server.pid)] if server else not HAS_PROC or int(lines[0]) in processes(data)
+            if len(lines) >= 8 and lines[7] == "ready" and ours:
                 return lines[4]
         time.sleep(0.01)
     output = data / "server.log"
