@@ -21,6 +21,8 @@ WHOLE_NUMBER = re.compile(rb"[:,\[](-?[0-9]{16,})(?=[,}\]])")
 """One that may be too large to be exact everywhere; amounts are strings."""
 DIGEST = re.compile("[0-9a-f]{32}")
 LIST_MAX, RUNS_MAX = 100, 500
+COMMANDS_MAX = 500
+"""Of others than the house, in a block."""
 RUNS = {"wu", "plan"}
 """Fields that are lists of runs."""
 
@@ -78,6 +80,8 @@ class Forms:
     def _limits(self, lines: Sequence[bytes], events: Events) -> None:
         """Of a command's events and bytes, of what a block holds when a command begins, of numbers and lists."""
         found, block, command, first = self._findings.found, 0, 0, events[0]
+        if (asked := sum(it.of[0] == 1 and it.by != HOUSE for it in events)) > COMMANDS_MAX:
+            found("limits", "so many commands in a block", first.pos, expected=f"at most {COMMANDS_MAX}", actual=asked)
         for line, it in zip(lines, events, strict=True):
             self._findings.seen["limits"] += 1
             if it.of[0] == 1:

@@ -50,6 +50,17 @@ def test_what_is_decided_into_a_full_block_is_found(tmp_path: Path, count: int, 
     assert ("limits" in {it.check for it in audited(tmp_path, fill).findings}) is found
 
 
+@pytest.mark.parametrize(("count", "found"), [(500, False), (501, True)])
+def test_more_commands_than_a_block_takes_are_found(tmp_path: Path, count: int, found: bool) -> None:
+    def crowd(blocks: Blocks) -> None:
+        at = next(n for n, block in enumerate(blocks) for line in block if line["event"]["type"] == "bid.set.v1")
+        del blocks[at + 1 :]
+        blocks[at] = [dict(blocks[at][0]) for _ in range(count)]
+        forging.renumber(blocks)
+
+    assert ("limits" in {it.check for it in audited(tmp_path, crowd).findings}) is found
+
+
 @pytest.mark.parametrize(
     ("kind", "member", "value"),
     [("task.leased", "body", "0" * 32), ("proof.committed", "body", "0" * 32), ("account.changed", "body", "x"), ("bid.set", "cmd", "me")],
