@@ -6,7 +6,9 @@ from domain import accounts
 from domain.accounts import USDC
 from domain.house import invariants
 from domain.ids import AccountId, PayoutId
+from domain.log.block import read_header
 from domain.treasury import anchor, batch, deposit, payout
+from tests.contracts.log import everything
 from tests.daemons.live import Live
 
 
@@ -28,6 +30,7 @@ async def judge(it: Live, people: list[AccountId], asked: list[tuple[AccountId, 
     ]
     if sum(paid.values()) != len(asked):
         findings.append(f"{len(asked)} payouts were asked for and {sum(paid.values())} paid")
+    findings += await astray(it, head)
     findings += await differences(it, people, asked, head)
     findings += [f"a reconciliation differs by {each.breaks}" for each in events if isinstance(each, anchor.Reconciled) and each.breaks]
     findings += [str(breach) for breach in invariants.breaches(it.world) if breach]
@@ -35,6 +38,18 @@ async def judge(it: Live, people: list[AccountId], asked: list[tuple[AccountId, 
     findings += [f"the deposit {tx} was credited {count} times" for (tx, _), count in credited.items() if count != 1]
     if it.world.frozen:
         findings.append("money is frozen")
+
+
+async def astray(it: Live, head: int) -> list[str]:
+    """Anchors in the log that the chain does not have there, and on the chain that are no heads of the log."""
+    logs = {(log.size, log.root, log.tx, log.block) for log in await it.rig.chain.anchors(0, head)}
+    told = [each.event for each in await it.events() if isinstance(each.event, anchor.Anchored)]
+    heads = {(header.size, header.root) for record in await everything(it.log) if (header := read_header(record))}
+    heads.add((it.follower.head.size, it.follower.head.mark.root))
+    found = [
+        f"the anchor of size {each.size} is not where it was" for each in told if (each.size, each.root, each.tx, each.block) not in logs
+    ]
+    return found + [f"the anchor of size {size} is no head of the log" for size, root, _, _ in sorted(logs) if (size, root) not in heads]
 
 
 async def differences(it: Live, people: list[AccountId], asked: list[tuple[AccountId, int]], head: int) -> list[str]:

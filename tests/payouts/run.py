@@ -1,8 +1,9 @@
 """Any number of payouts over a real node while everything around them goes wrong, and what is to be said of them afterwards.
 
 The chain replaces up to twelve of its last blocks, forgets what waits, and gets dear; two providers refuse, lose answers, lag, and one at
-a time lies; watch and payer are killed anywhere and started again, at times twice, the second ones with an old view of the log; the
-payer's wallet runs dry; some recipients refuse. One seed draws what happens when. Then all heals, and every payout id has one payment.
+a time lies; watch, payer and anchorer are killed anywhere and started again, at times twice, the second ones with an old view of the
+log; the payer's wallet runs dry; some recipients refuse. One seed draws what happens when. Then all heals, and every payout id has one
+payment.
 """
 
 import asyncio
@@ -27,7 +28,7 @@ from domain.log.ledger import Ledger
 from domain.log.log import MemoryLog
 from domain.log.merkle import Head
 from domain.policy import DEMO
-from domain.treasury import batch, chain
+from domain.treasury import anchor, batch, chain
 from tests import network
 from tests.daemons.live import Live, live
 from tests.fix_chain import Rig, standing
@@ -36,7 +37,8 @@ from tests.payouts.lies import LIES
 from tests.payouts.provider import Fault, Provider, honest, provider
 
 FINALITY = 12
-POLICY = msgspec.structs.replace(DEMO, finality_blocks=FINALITY, batch_wait_us=300_000, payday_us=0)
+ROLES = ("watch", "payer", "anchorer")
+POLICY = msgspec.structs.replace(DEMO, finality_blocks=FINALITY, batch_wait_us=300_000, payday_us=0, anchor_us=1_000_000)
 CONTRACTS = Path(__file__).parents[1] / "chain"
 PEOPLE, MOODY = 20, 4
 AMOUNT_MIN, AMOUNT_MAX, FUNDS = 10_000, 50_000, 20_000_000
@@ -60,6 +62,7 @@ class Report(msgspec.Struct):
     reorgs: int = 0
     unmined: int = 0
     bumps: int = 0
+    anchors: int = 0
     drops: int = 0
     spikes: int = 0
     dry: int = 0
@@ -172,7 +175,7 @@ class Storm:
             if self._tick >= until:
                 each.fault = honest
                 del self._until[each]
-        for role in ("watch", "payer"):
+        for role in ROLES:
             if self._tasks.get(role) is None and (calm or self._random.random() < 0.3):
                 [self._tasks[role]] = self._it.start(role)
         self._look()
@@ -241,7 +244,7 @@ class Storm:
         self.report.dry += 1
 
     async def _kill(self) -> None:
-        role = self._random.choice(("watch", "payer"))
+        role = self._random.choice(ROLES)
         if task := self._tasks.get(role):
             await ended(task)
             self._tasks[role] = None
@@ -252,7 +255,7 @@ class Storm:
         for task in self._doubles:
             await ended(task)
         self._late.held = self._random.random() < 0.7
-        self._doubles = self._it.start("watch", "payer", reader=self._reader)
+        self._doubles = self._it.start(*ROLES, reader=self._reader)
         self.report.doubles += 1
         asyncio.get_running_loop().call_later(self._random.uniform(0.2, 2.0), setattr, self._late, "held", False)
 
@@ -324,7 +327,7 @@ async def payouts(directory: Path, cache: Path, count: int, seconds: float, seed
 @contextlib.asynccontextmanager
 async def stormy(rig: Rig, random: Random) -> AsyncIterator[tuple[Live, Storm, Crowd]]:
     async with contextlib.AsyncExitStack() as stack:
-        for daemon in ("watch", "payer"):
+        for daemon in ROLES:
             stack.enter_context(mock.patch(f"worker_runtime.daemons.{daemon}.EVERY_S", BLOCK_S / 2))
         first, second = [await stack.enter_async_context(provider(rig.node.url)) for _ in range(2)]
         nodes = [EvmChain(each.url, rig.treasury, rig.token, timeout_s=TIMEOUT_S) for each in (first, second)]
@@ -332,7 +335,8 @@ async def stormy(rig: Rig, random: Random) -> AsyncIterator[tuple[Live, Storm, C
             stack.push_async_callback(node.aclose)
         it = await stack.enter_async_context(live(rig, node=Quorum(nodes), policy=POLICY))
         it.mining, it.bump_us = False, BUMP_US
-        await rig.node.fund(rig.payer.address, WEALTH_WEI)
+        for who in (rig.payer, rig.anchorer):
+            await rig.node.fund(who.address, WEALTH_WEI)
         await rig.node.call("evm_setAutomine", False)
         late = LateLog(it.log)
         reader = Follower(late, Ledger(Head(network.LOG)))
@@ -374,4 +378,5 @@ async def fill(it: Live, report: Report) -> None:
     report.bumps = len(signed) - report.batches
     report.unmined = sum(isinstance(each, batch.Unmined) for each in events)
     report.payouts, report.failed = sum(len(each.paid) for each in final), sum(len(each.failed) for each in final)
+    report.anchors = sum(isinstance(each, anchor.Anchored) for each in events)
     report.blocks = (await it.rig.chain.head()).number

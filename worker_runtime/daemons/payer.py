@@ -22,6 +22,10 @@ from worker_runtime.daemons.ground import Ground
 EVERY_S = 0.2
 SUSPECT_US = 3_000_000
 """How long a nonce that others seem to have used is looked at before the payer halts."""
+REMEDY = (
+    "somebody else has its key; appoint another payer in the contract, or nobody (the zero address), before anything else. Nothing more is "
+    "signed with this wallet, and what was asked for stays owed"
+)
 log = structlog.get_logger(__name__)
 
 
@@ -145,7 +149,8 @@ class Payer:
         if final < 0 or await self._node.nonce(self._signer.address, final) <= nonce:
             return
         if self._now_us() - self._suspected[1] >= SUSPECT_US:
-            raise loop.Halted(f"nonce {nonce} of the wallet {self._signer.address} was used by a transaction that is not in the log")
+            what = f"nonce {nonce} of the wallet {self._signer.address} was used by a transaction that is not in the log"
+            raise loop.Halted(f"{what}: {REMEDY}")
 
 
 def unmined(world: World, asset: Asset) -> list[Batch]:
