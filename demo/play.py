@@ -257,7 +257,7 @@ class Play:
 
     async def _work(self, processes: parts.Processes, feed: Feed) -> None:
         done = {"completed", "failed", "cancelled"}
-        within_s = SLACK_S + 3.0 * len(self.board.tasks)
+        within_s = (SLACK_S + 3.0 * len(self.board.tasks)) * (2 if self.options.chaos else 1)
         closing = asyncio.create_task(feed.until(lambda: self.board.status in done, "the end of the job", within_s))
         while not closing.done():
             processes.check()
