@@ -42,6 +42,9 @@ def truncate(draft: Draft, chance: Random) -> Mark:
             blocks=tuple(it for it in draft.receipts.blocks if it.number in heights),
             balances=tuple(it for it in draft.receipts.balances if it.block in held),
         )
+    listed = {it["event"]["asset"] for it in draft.all("asset.listed")}
+    assets = tuple(it for it in draft.original.manifest.assets if it.asset in listed)
+    draft.named = lambda manifest: msgspec.structs.replace(manifest, assets=assets)
     return Mark(f"the last {gone} events never were")
 
 
@@ -121,6 +124,8 @@ def invent_a_deposit(draft: Draft, chance: Random) -> Mark:
     seen = draft.pick(chance, "deposit.seen")
     before = [it["event"] for n in range(at) for it in draft.blocks[n] if final(it) and "block" in it["event"]]
     height = max(event["block"] for event in before) + 1
+    if any(it["event"]["block"] < height for n in range(at, len(draft.blocks)) for it in draft.blocks[n] if counted(it)):
+        raise NoPlace("the treasury was counted at an earlier block afterwards")
     tx = f"0x{chance.getrandbits(256):064x}"
     amount = int(draft.all("policy.adopted")[-1]["event"]["parameters"]["deposit_min"]) + more(chance)
     facts = {"deposit": "deposit-1000000000", "account": account, "tx": tx, "log_index": 0, "block": height, "amount": str(amount)}
@@ -139,8 +144,12 @@ def invent_a_deposit(draft: Draft, chance: Random) -> Mark:
 
 
 def bound(line: Line) -> bool:
-    """Whether ids in it are in somebody's signature, or it must not come after a higher block of the chain."""
-    return any(line["event"].get(name) for name in SIGNED) or line["event"]["type"] == "deposit.seen.v1"
+    """Whether ids in it are in somebody's signature, something was computed from them, or it must not come after a higher block."""
+    return any(line["event"].get(name) for name in SIGNED) or line["event"]["type"] in {"deposit.seen.v1", "task.leased.v1"}
+
+
+def counted(line: Line) -> bool:
+    return bool(line["event"]["type"] == "chain.reconciled.v1")
 
 
 def turn_a_payout(draft: Draft, chance: Random) -> Mark:
