@@ -5,6 +5,7 @@ import asyncio
 import os
 import random
 import signal
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,8 +20,8 @@ from domain.log.answers import Unanswered
 from domain.treasury import batch
 
 PAUSE_S = (2.0, 5.0)
-"""Between two deaths, counted from when the server is ready again."""
-DEATHS_MAX, PAYERS_MAX = 12, 2
+"""Between two deaths, counted from when the server is ready again; as long as that took, if it took longer."""
+DEATHS_MAX, PAYERS_MAX = 8, 2
 
 
 class Nemesis:
@@ -36,9 +37,9 @@ class Nemesis:
         kinds = ["server", "agent"] + (["PostgreSQL"] if self._database else [])
         order = self._draw.sample(kinds, len(kinds))
         while len(self.deaths) < DEATHS_MAX:
-            await ready(client)
-            await asyncio.sleep(self._draw.uniform(*PAUSE_S))
-            self._kill(order.pop() if order else self._draw.choice(kinds))
+            away_s = await ready(client)
+            await asyncio.sleep(max(away_s, self._draw.uniform(*PAUSE_S)))
+            self._kill(order.pop() if order else self._draw.choice([*kinds, "agent"]))
 
     def payer(self, recorded: Recorded[Event]) -> None:
         """The payer lives in the server: it dies between having signed and having noted what became of it."""
@@ -72,9 +73,10 @@ class Nemesis:
         self._screen.say([f"SIGKILL to {what}"], loud=True)
 
 
-async def ready(client: Client) -> None:
-    """Until commands are decided, however long that takes."""
+async def ready(client: Client) -> float:
+    """Until commands are decided, however long that takes; returns how long."""
+    began = time.monotonic()
     while True:
         with suppress(Unanswered):
             await client.text("/readyz")
-            return
+            return time.monotonic() - began

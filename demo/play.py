@@ -92,6 +92,7 @@ class Play:
         self.board = screen.board
         self.timings: dict[str, float] = {}
         self.killed_at = 0
+        self.slack_s = SLACK_S * (2 if options.chaos else 1)
 
     def lap(self, name: str) -> None:
         self.timings[name] = round(self.screen.seconds, 2)
@@ -188,7 +189,7 @@ class Play:
         await asyncio.gather(funding, uploading)
         self.lap("people")
         scored = [person.worker for person in workers]
-        await feed.until(lambda: all(each in self.board.scores for each in scored), "a score for every worker", SLACK_S)
+        await feed.until(lambda: all(each in self.board.scores for each in scored), "a score for every worker", self.slack_s)
         self.lap("benches")
         feed.watchers.append(self._assassin(processes, workers[1]))
         self.job = await self._submit(feed, creator, scene)
@@ -220,11 +221,11 @@ class Play:
         role = ("worker", "run") if cast else ("checker", "run")
         processes.start(person.name, *role, str(file), *(cast.options if cast else ()))
         await depositing
-        await feed.until(lambda: credited(feed, person), f"the deposit of {person.name}", SLACK_S)
+        await feed.until(lambda: credited(feed, person), f"the deposit of {person.name}", self.slack_s)
         await person.lock(STAKE)
 
     async def _submit(self, feed: Feed, creator: Person, scene: submission.Scene) -> str:
-        await feed.until(lambda: credited(feed, creator), "the creator's deposit", SLACK_S)
+        await feed.until(lambda: credited(feed, creator), "the creator's deposit", self.slack_s)
         options = self.options
         command = job.Submit(
             engine=ENGINE,
@@ -236,7 +237,7 @@ class Play:
             limit_price=Units(LIMIT),
         )
         await submission.submit(creator.client, scene, command)
-        await feed.until(lambda: self.board.status == "quoted", "a quote", SLACK_S)
+        await feed.until(lambda: self.board.status == "quoted", "a quote", self.slack_s)
         assert self.board.job is not None
         id = self.board.job.job
         await creator.client.ask(f"/v1/jobs/{id}/open", job.Open(job=id))
@@ -257,7 +258,7 @@ class Play:
 
     async def _work(self, processes: parts.Processes, feed: Feed) -> None:
         done = {"completed", "failed", "cancelled"}
-        within_s = (SLACK_S + 3.0 * len(self.board.tasks)) * (2 if self.options.chaos else 1)
+        within_s = self.slack_s + 3.0 * len(self.board.tasks)
         closing = asyncio.create_task(feed.until(lambda: self.board.status in done, "the end of the job", within_s))
         while not closing.done():
             processes.check()
@@ -266,7 +267,7 @@ class Play:
 
     async def _pay(self, feed: Feed, owners: Sequence[Person]) -> None:
         """When all shares have matured and a pool epoch is over, everybody asks for what is payable."""
-        await feed.until(lambda: not self.board.unmatured, "the maturity of all shares", SLACK_S)
+        await feed.until(lambda: not self.board.unmatured, "the maturity of all shares", self.slack_s)
         last = max(each.pos for each in feed.events if isinstance(each.event, earnings.Matured))
         distributed = lambda: any(isinstance(each.event, earnings.Distributed) and each.pos > last for each in feed.events)  # noqa: E731
         with contextlib.suppress(Disappointed):
@@ -276,10 +277,10 @@ class Play:
         ]
         due = [(person, kind, amount) for person, kind in kinds if (amount := payable(feed, person, kind)) >= 10_000]
         await asyncio.gather(*(person.payout(kind, amount) for person, kind, amount in due))
-        await feed.until(lambda: sum(len(each.paid) for each in self.board.finalised) >= len(due), "the payouts on chain", SLACK_S)
+        await feed.until(lambda: sum(len(each.paid) for each in self.board.finalised) >= len(due), "the payouts on chain", self.slack_s)
         block = self.board.finalised[-1].block
         reconciled = lambda: any(isinstance(each.event, anchor.Reconciled) and each.event.block >= block for each in feed.events)  # noqa: E731
-        await feed.until(reconciled, "the reconciliation with the chain", SLACK_S)
+        await feed.until(reconciled, "the reconciliation with the chain", self.slack_s)
 
     async def _peace(self, public: Client) -> None:
         """No more deaths: what follows looks at what was."""
