@@ -114,12 +114,19 @@ LOG: list[Row] = [
     ("receipts forgotten", "receipts are kept for the last few commands only", mistakes.receipts_forgotten, ("once",), 2),
     ("refused early", "a refusal is answered before its block is in the log", mistakes.refused_early, ("answers",), 2),
     ("acknowledged early", "a command is answered before it is in the log", mistakes.answered_early, ("answers",), 2),
-    ("a deposed leader goes on", "who lost a block reads on and leads without an election", mistakes.goes_on, ("leader",), 2),
-    ("grace forgotten", "an election moves no deadline", mistakes.no_grace, ("early", "grace"), 2),
-    ("a void swallowed", "a stale record counts", mistakes.void_counts, ("failure",), 2),
-    ("snapshot of live memory", "a snapshot is what the leader has in memory", mistakes.live_snapshot, ("snapshot",), 2),
-    ("set iteration", "claims on the pool stand in the order of a set", mistakes.set_order, ("replay",), 2),
-    ("position before effect", "a view's position is written before its rows", mistakes.position_first, ("projections",), 2),
+    ("a deposed leader goes on", "who lost a block reads on and leads without an election", mistakes.goes_on, ("leader",), 5),
+    ("grace forgotten", "an election moves no deadline", mistakes.no_grace, ("early", "grace"), 3),
+    ("a void swallowed", "a stale record counts", mistakes.void_counts, ("failure",), 4),
+    ("snapshot of live memory", "a snapshot is what the leader has in memory", mistakes.live_snapshot, ("snapshot",), 12),
+    ("set iteration", "claims on the pool stand in the order of a set", mistakes.set_order, ("replay",), 4),
+    (
+        "position before effect",
+        "a view's position is written before its rows",
+        mistakes.position_first,
+        ("projections",),
+        2,
+        "crash server",
+    ),
     ("the house skips its turn", "in a block with commands the house does nothing", mistakes.house_skips, ("invariants",), 2),
 ]
 WORK: list[Row] = [
@@ -134,7 +141,7 @@ WORK: list[Row] = [
     ("expiry early", "what is due within three seconds is due", mistakes.early_expiry, ("early",), 2),
     ("a stale timer", "a lease that ended keeps its timer", mistakes.stale_timer, ("invariants",), 2),
     ("lease released twice", "a lease that ended is not taken off the worker", mistakes.lease_kept, ("invariants", "lease"), 2),
-    ("quarantine ignored", "a convicted worker gets new leases", mistakes.no_quarantine, ("lease",), 2),
+    ("quarantine ignored", "a convicted worker gets new leases", mistakes.no_quarantine, ("lease",), 3),
     ("probation ignored", "a newcomer may have any number of tasks", mistakes.no_probation, ("lease", "invariants"), 2),
     ("ended twice", "the deadline of a closing job ends it once more", mistakes.ends_twice, ("failure",), 2),
     ("one's own job", "a creator's own worker may do his job", mistakes.own_job, ("lease",), 2),
@@ -143,8 +150,8 @@ PROOF: list[Row] = [
     ("draw not from the beacon", "the lottery's number depends on the proof alone", mistakes.no_beacon, ("lottery",), 2),
     ("always the first region", "what is checked is not drawn", mistakes.first_region, ("lottery",), 2),
     ("a checker also owner", "who owns the worker may check it", mistakes.own_checker, ("checkers",), 2),
-    ("revealed before all sealed", "a verdict is opened while others still seal", mistakes.early_reveal, ("verdict",), 2),
-    ("convicted on one word", "one invalid verdict convicts", mistakes.one_word, ("verdict",), 2),
+    ("revealed before all sealed", "a verdict is opened while others still seal", mistakes.early_reveal, ("verdict",), 3),
+    ("convicted on one word", "one invalid verdict convicts", mistakes.one_word, ("verdict",), 3),
 ]
 BUGS = [Bug(*row) for row in (*MONEY, *CHAIN, *LOG, *WORK, *PROOF)]
 
