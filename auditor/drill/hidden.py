@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from auditor.checks import draws
-from auditor.drill.amounts import accounts, add, more, others
+from auditor.drill.amounts import accounts, add, more
 from auditor.drill.desk import Draft, Line, NoPlace, chosen
 from auditor.drill.fraud import Fraud, Mark
 from auditor.facts import ChainLog, Facts
@@ -262,14 +262,13 @@ def lie_about_the_chain(draft: Draft, chance: Random) -> Mark:
         who = f"0x{chance.getrandbits(160):040x}"
         lie(draft, lambda it: msgspec.structs.replace(it, who=who) if it == log else it)
         return Mark(f"the deposit of {log.tx[:10]}… came from {who[:10]}…")
-    before = [it for it in facts.blocks if it.number + 1 in {each.number for each in facts.blocks}]
-    block = chosen(chance, others(before, None))
-    lied = msgspec.structs.replace(block, timestamp_s=block.timestamp_s - chance.randint(1, 10**6))
     drawn = {it["event"]["block_number"] for it in draft.all("beacon.drawn")}
+    block = chosen(chance, facts.blocks)
     if block.number in drawn:
-        lied = msgspec.structs.replace(block, number=chance.randint(10**6, 10**7), timestamp_s=block.timestamp_s)
+        lied = msgspec.structs.replace(block, number=chance.randint(10**6, 10**7))
         draft.receipts = msgspec.structs.replace(facts, blocks=(*facts.blocks, lied))
     else:
+        lied = msgspec.structs.replace(block, timestamp_s=block.timestamp_s - chance.randint(1, 10**6))
         draft.receipts = msgspec.structs.replace(facts, blocks=tuple(lied if it == block else it for it in facts.blocks))
     return Mark(f"block {lied.number} is not the chain's")
 
