@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from tests.simulator import script as scripts
 from tests.simulator.__main__ import Tally
-from tests.simulator.bugs import BUGS, CPU_S_MAX, Bug, hunt
+from tests.simulator.bugs.catalog import BUGS
+from tests.simulator.bugs.planted import CPU_S_MAX, Bug, hunt
 from tests.simulator.play import Result, play
 from tests.simulator.script import KINDS, Script, of_seed
 

@@ -1,0 +1,74 @@
+"""What a planted bug is, and how it is hunted: a small patch of the product that somebody could have written, and the judges that are made
+for it."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
+
+import msgspec
+
+from tests.simulator.play import Result, play
+from tests.simulator.script import Entry, Script, of_seed
+
+Patch = tuple[Any, str, Any]
+"""(Owner, name, what is there instead.)"""
+CPU_S_MAX = 20.0
+
+
+class Bug(NamedTuple):
+    name: str
+    planted: str
+    patches: Callable[[], list[Patch]]
+    judges: tuple[str, ...]
+    """Any of them may find it; each is made for it."""
+    seed: int
+    """Of a script in which it matters."""
+    also: str = ""
+    """A fault that comes all the time, besides."""
+
+    def script(self) -> Script:
+        return with_fault(of_seed(self.seed), self.also) if self.also else of_seed(self.seed)
+
+
+class Caught(NamedTuple):
+    bug: Bug
+    result: Result
+    cpu_s: float
+
+    @property
+    def judge(self) -> str:
+        """Who found it; empty: nobody, or a judge that only saw the wreckage."""
+        found = self.result.finding.partition(":")[0]
+        return found if found in self.bug.judges else ""
+
+
+@contextmanager
+def planted(bug: Bug) -> Iterator[None]:
+    with ExitStack() as stack:
+        for owner, name, value in bug.patches():
+            stack.enter_context(replaced(owner, name, value))
+        yield
+
+
+@contextmanager
+def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    before = owner.__dict__[name] if isinstance(owner, type) else getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+def with_fault(script: Script, fault: str) -> Script:
+    """The script with one more fault, every few seconds."""
+    more = [Entry(1_000 * n, fault, n) for n in range(2, script.seconds, 3)]
+    return msgspec.structs.replace(script, entries=tuple(sorted([*script.entries, *more], key=lambda each: each.at_ms)))
+
+
+def hunt(bug: Bug) -> Caught:
+    began_s = time.process_time()
+    with planted(bug):
+        result = play(bug.script())
+    return Caught(bug, result, time.process_time() - began_s)
