@@ -22,6 +22,7 @@ from adapters.chain import EvmChain
 from adapters.evm import anvil, contracts, transaction
 from adapters.evm.quorum import Quorum
 from adapters.log.follower import Follower
+from domain.errors import Refused
 from domain.ids import AccountId, PayoutId
 from domain.log.block import Sealed
 from domain.log.ledger import Ledger
@@ -195,13 +196,13 @@ class Storm:
         """Rather when it hurts."""
         on_its_way = {it.status for it in self._it.world.batches.values()}
         draws = {
-            self._reorg: 0.2 if "mined" in on_its_way else 0.03,
-            self._drop: 0.15 if "signed" in on_its_way else 0.0,
+            self._reorg: 0.25 if "mined" in on_its_way else 0.05,
+            self._drop: 0.06 if "signed" in on_its_way else 0.0,
             self._spike: 0.06 if "signed" in on_its_way else 0.01,
             self._dry: 0.01,
-            self._kill: 0.15,
+            self._kill: 0.1,
             self._double: 0.03,
-            self._provide: 0.1,
+            self._provide: 0.04,
         }
         for happens, chance in draws.items():
             if self._random.random() < chance:
@@ -315,6 +316,8 @@ async def payouts(directory: Path, cache: Path, count: int, seconds: float, seed
             await asyncio.wait_for(play(it, storm, crowd, count, seconds, random), seconds + SETTLE_S + count * 0.2)
         except TimeoutError:
             storm.report.findings.append(f"not settled: {len(it.world.payouts)} payouts, {len(it.world.deposits)} deposits are under way")
+        except Refused as refusal:
+            storm.report.findings.append(f"people were refused: {refusal}")
         await storm.end()
         await judge.judge(it, crowd.people, crowd.asked, storm.report.findings)
         await fill(it, storm.report)
@@ -354,7 +357,7 @@ async def play(it: Live, storm: Storm, crowd: Crowd, count: int, seconds: float,
     while len(crowd.asked) < count and time.monotonic() < stop:
         await crowd.ask(min(ASKED_AT_ONCE, count - len(crowd.asked)))
         await storm.tick()
-        if random.random() < 0.05:
+        if random.random() < 0.2:
             await crowd.deposit(random.choice(crowd.people))
     await storm.heal()
     again = set[PayoutId]()
