@@ -77,7 +77,7 @@ def test_a_planted_bug_is_caught_by_the_judge_that_is_made_for_it_and_the_produc
 
     assert caught.judge, caught.result.finding or "nobody found it"
     assert caught.cpu_s < CPU_S_MAX
-    assert clean(bug).finding == ""
+    assert clean(caught.bug).finding == ""
 
 
 def test_there_are_enough_planted_bugs() -> None:

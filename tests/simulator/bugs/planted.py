@@ -14,6 +14,7 @@ from tests.simulator.script import Entry, Script, of_seed
 Patch = tuple[Any, str, Any]
 """(Owner, name, what is there instead.)"""
 CPU_S_MAX = 20.0
+SEEDS = range(2, 9)
 
 
 class Bug(NamedTuple):
@@ -23,7 +24,7 @@ class Bug(NamedTuple):
     judges: tuple[str, ...]
     """Any of them may find it; each is made for it."""
     seed: int
-    """Of a script in which it matters."""
+    """Of a script in which it matters; if the product changed so that it does not any more, the next ones are tried."""
     also: str = ""
     """A fault that comes all the time, besides."""
 
@@ -33,7 +34,9 @@ class Bug(NamedTuple):
 
 class Caught(NamedTuple):
     bug: Bug
+    """With the seed at which it was caught."""
     result: Result
+    """Its steps are those of all seeds that were tried."""
     cpu_s: float
 
     @property
@@ -68,7 +71,14 @@ def with_fault(script: Script, fault: str) -> Script:
 
 
 def hunt(bug: Bug) -> Caught:
-    began_s = time.process_time()
-    with planted(bug):
-        result = play(bug.script())
-    return Caught(bug, result, time.process_time() - began_s)
+    """Run scripts until a judge that is made for the bug finds it, or the time is over."""
+    began_s, steps = time.process_time(), 0
+    for seed in dict.fromkeys((bug.seed, *SEEDS)):
+        its = bug._replace(seed=seed)
+        with planted(its):
+            result = play(its.script())
+        steps += result.steps
+        caught = Caught(its, msgspec.structs.replace(result, steps=steps), time.process_time() - began_s)
+        if caught.judge or caught.cpu_s > CPU_S_MAX:
+            break
+    return caught
