@@ -226,9 +226,12 @@ def drill(
         ProcessPoolExecutor(jobs, get_context("spawn"), _begin, (path, told, Path(folder))) as pool,
     ):
         slices = {it.name: [pool.submit(_slice, it.name, seeds[at : at + SLICE]) for at in range(0, len(seeds), SLICE)] for it in frauds}
-        for fraud in frauds:
-            rows.append(_row(fraud, [tried for each in slices[fraud.name] for tried in each.result()]))
-            say(rows[-1])
+        try:
+            for fraud in frauds:
+                rows.append(_row(fraud, [tried for each in slices[fraud.name] for tried in each.result()]))
+                say(rows[-1])
+        finally:
+            pool.shutdown(cancel_futures=True)
     tried, caught = sum(it.seeds for it in rows), sum(it.caught for it in rows)
     return Drilled(honest.size, honest.root, tuple(rows), tried, caught, time.monotonic() - started)
 
