@@ -34,7 +34,7 @@ DATABASE = "GRIDLEDGER_DATABASE_URL"
 ENGINE, CLASSES = "mitsuba", ("mitsuba-3.9.1/cpu",)
 BENCH_WU_MILLI, BENCH_TILES, WU_MILLI_PER_MSAMPLE = 1_500, 4, 760
 """The bench, and what a million samples cost, in thousandths of a second of the reference device: one core of a 2-core AVX-512 machine."""
-START_S_MAX, LAND_S_MAX = 3_600.0, 10.0
+START_S_MAX = 3_600.0
 SEATS = 4
 """Servers of one directory, on a database that is not its own."""
 
@@ -129,23 +129,23 @@ async def _serve(home: "Home", url: str, listener: socket.socket, advertise: str
     from adapters.server.group import Group
 
     group, loop, closing = Group(), asyncio.get_running_loop(), asyncio.Event()
-    for each in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(each, group.stopping.set)
     host, port = listener.getsockname()[:2]
     me = Process(secrets.token_hex(8), f"{socket.gethostname()}:{file.resolve()}", advertise or f"http://{host}:{port}")
-    with listener:
-        async with network(home, url, group, me) as (app, hand_over):
-            file.write_text(f"http://{host}:{port}\n")
-            try:
+    try:
+        with listener:
+            async with network(home, url, group, me) as (app, hand_over):
+                for each in (signal.SIGINT, signal.SIGTERM):
+                    loop.add_signal_handler(each, group.stopping.set)
+                file.write_text(f"http://{host}:{port}\n")
                 serving = asyncio.create_task(http.serve(app, listener, closing))
                 await asyncio.wait([serving, asyncio.create_task(group.stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
                 await hand_over()  # while requests are still taken, and handed on to whoever leads then
                 closing.set()
                 await serving
-            finally:
-                file.unlink(missing_ok=True)
-    for failure in group.failures:
-        raise failure
+    finally:
+        file.unlink(missing_ok=True)
+        for failure in group.failures:
+            raise failure  # it is why all the rest ended
 
 
 class Process(NamedTuple):
@@ -191,7 +191,6 @@ async def network(home: "Home", url: str, group: "Group", me: Process) -> AsyncI
         snapshots, store = Snapshots(home.snapshots, start.log), objects.local(home.objects)
         nodes = chain_nodes(home, stack)
         election = await stack.enter_async_context(Election(url, me.name, me.place, me.address))
-
         known = partial(office.known, snapshots, views, nodes, start)
         sequencer = Sequencer(log, snapshots.newest, me.name, reference_us=log.clock_us, home=log.home, lease=election, known=known)
         leader = Leader(partial(office.find_leader, sequencer, election), election.left)
@@ -211,12 +210,7 @@ async def network(home: "Home", url: str, group: "Group", me: Process) -> AsyncI
             **chain_daemons(home, nodes, follower, sequencer.submit),
         }
         group.start("office", office.hold(sequencer, group, duties))
-
-        async def hand_over() -> None:
-            await group.stop("office", *(name for name in duties if name != "projections"))
-            with suppress(TimeoutError):  # while nobody can reach the log, there is nothing to wait for
-                await asyncio.wait_for(sequencer.stop(), LAND_S_MAX)
-
+        hand_over = partial(office.hand_over, sequencer, group, [name for name in duties if name != "projections"])
         stack.push_async_callback(hand_over)
         parts = Parts(
             submit=sequencer.submit,

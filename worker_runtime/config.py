@@ -10,7 +10,8 @@
     signing_key = "…"                # or signing_key_file: the private key of an agent key of the owner
     price_per_kwu = "180000000"      # a worker's standing bid; a checker has none
 
-A ledger with several servers: their addresses with spaces between them. Optional: kind, slots, threads, duty, sandbox, own_accounts, folder.
+A ledger may have several servers: then their addresses, with spaces between them. Optional: kind, slots, threads, duty, sandbox,
+own_accounts, folder.
 """
 
 import os

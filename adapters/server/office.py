@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from adapters.chain import EvmChain
@@ -17,7 +18,7 @@ from projections import runner
 from projections.row import Projection
 from projections.views import Behind, Store, Unavailable
 
-RETRY_S = 1.0
+RETRY_S, LAND_S_MAX = 1.0, 10.0
 Duties = Mapping[str, Callable[[], Coroutine[Any, Any, Any]]]
 """By name: makes the task, anew for each time in office."""
 logger = logging.getLogger(__name__)
@@ -31,6 +32,13 @@ async def hold(sequencer: Sequencer, group: Group, duties: Duties) -> None:
             group.start(name, duty())
         await sequencer.idle.wait()
         await group.stop(*duties)
+
+
+async def hand_over(sequencer: Sequencer, group: Group, duties: Sequence[str]) -> None:
+    """Ends this process's lead: its office and these duties stop, the last block lands, the lease is given back."""
+    await group.stop("office", *duties)
+    with suppress(TimeoutError):  # while nobody can reach the log, there is nothing to wait for
+        await asyncio.wait_for(sequencer.stop(), LAND_S_MAX)
 
 
 async def find_leader(sequencer: Sequencer, election: Election, timeout_s: float) -> str:
