@@ -59,13 +59,18 @@ class Faults:
 
     def _crash_server(self, entry: Entry) -> None:
         leading = [each for each in self.servers if each.name + "-" in self.lease.holder]
-        (leading[0] if leading and entry.pick % 4 else self.servers[entry.pick % 2]).kill()
+        self._crash(leading[0] if leading and entry.pick % 4 else self.servers[entry.pick % 2], entry)
+
+    def _crash(self, process: "Server | Machine", entry: Entry) -> None:
+        """At one of its next awaits."""
+        if process.life:
+            process.life.fuse, process.life.burnt = 1 + entry.pick % 97, process.kill
 
     def _crash_worker(self, entry: Entry) -> None:
-        self._pick(entry, "worker").kill()
+        self._crash(self._pick(entry, "worker"), entry)
 
     def _crash_checker(self, entry: Entry) -> None:
-        self._pick(entry, "checker").kill()
+        self._crash(self._pick(entry, "checker"), entry)
 
     def _pause(self, life: Life | None, entry: Entry) -> None:
         if life:

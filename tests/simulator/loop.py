@@ -31,10 +31,22 @@ class Life:
         self.dead = self.paused = False
         self.backlog = list[asyncio.Handle]()
         """What it will do when it is let go on."""
+        self.fuse, self.burnt = 0, self.nothing
+        """After how many more of its steps something happens, and what; 0: nothing."""
         self.tasks = list[asyncio.Task[Any]]()
 
     def __str__(self) -> str:
         return f"{self.name}.{self.number}"
+
+    def nothing(self) -> None:
+        return
+
+    def burn(self) -> None:
+        """It made one more step."""
+        if self.fuse:
+            self.fuse -= 1
+            if not self.fuse:
+                self.burnt()
 
 
 LIFE: ContextVar[Life | None] = ContextVar("LIFE", default=None)
@@ -106,6 +118,7 @@ class Loop(asyncio.BaseEventLoop):
             self._dropped.append(handle)
         else:
             handle._run()
+            life.burn()
             self.step(life)
 
     def _write_to_self(self) -> None:

@@ -243,6 +243,7 @@ class Play(Faults):
         for server in self.servers:
             server.off_us = server.node.lag = 0
         for life in self.loop.lives:
+            life.fuse = 0
             self.loop.go_on(life)
 
 

@@ -121,6 +121,7 @@ class Judges:
         with self.looking():
             self.size_before[record] = self.ledger.head.size
             self.counted.append(record)
+            self.play.loop.trace.update(record)
             lines = record.split(b"\n")[1:-1]
             self.book.block([msgspec.json.decode(line) for line in lines], writer)
             self.events += self.ledger.fold(record).events
@@ -168,12 +169,14 @@ class Judges:
 
     def refused(self, server: "Server", ask: Ask, refusal: Refused) -> None:
         self.refusals[ask.cmd] += 1
+        self.play.loop.trace.update(b"refused %b %b\n" % (ask.cmd.encode(), refusal.code.encode()))
         with self.looking():
             ledger = server.ledgers[-1]
             there = not ledger.pending and ledger.head.size <= self.play.log.head.size
             require(there, "answers", f"{server.name} refuses {type(ask.command).__name__} by what is not in the log")
 
     def heard(self, ask: Ask, receipt: Receipt) -> None:
+        self.play.loop.trace.update(b"heard %b %d\n" % (ask.cmd.encode(), receipt.position))
         with self.looking():
             if not receipt.count:
                 return
