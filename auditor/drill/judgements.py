@@ -188,6 +188,16 @@ def act_in_anothers_name(draft: Draft, chance: Random) -> Mark:
     return Mark(f"{name} at position {line['pos']} comes from {by}", line, "beacons" if name == "beacon.drawn.v1" else "authority")
 
 
+def sign_for_somebody(draft: Draft, chance: Random) -> Mark:
+    """What he never signed, under noise or under a signature that somebody gave for something else."""
+    signed = [line for line in draft.lines() if line["event"].get("signature")]
+    line = chosen(chance, signed)
+    event = line["event"]
+    other = chosen(chance, [it["event"]["signature"] for it in signed if it["pos"] > line["pos"]] or [""])
+    event["signature"] = other if other and chance.randrange(2) else f"0x{chance.getrandbits(512):0128x}{27 + chance.randrange(2):02x}"
+    return Mark(f"{event['type']} at position {line['pos']} is signed by nobody", line)
+
+
 def override_by_one_person(draft: Draft, chance: Random) -> Mark:
     line = draft.pick(chance, "override.applied", lambda it: it["event"]["action"] == "release")
     match chance.randrange(3):
@@ -266,6 +276,7 @@ FRAUDS = (
     Fraud("seal another head", "beacons", seal_another_head),
     Fraud("pay a late proof", "authority", pay_a_late_proof),
     Fraud("act in another's name", "authority", act_in_anothers_name),
+    Fraud("sign for somebody", "signatures", sign_for_somebody),
     Fraud("override by one person", "freezes", override_by_one_person),
     Fraud("move frozen money", "freezes", move_frozen_money),
     Fraud("swap evidence", "evidence", swap_evidence, held="the bundle"),
