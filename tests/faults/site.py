@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
+from itertools import zip_longest
 from pathlib import Path
 
 import httpx2
@@ -102,10 +103,20 @@ class Site:
         found = history.findings(lines) + breaches
         async with PostgresViews(database, *catalog.ALL) as views:
             if behind := await behind_of(views, ledger.head):
+                if await self.records(database) != records:  # the house went on meanwhile
+                    return await self.findings(history, database)
                 found.append(f"behind the log: {behind}")
-            elif await everything(views) != await everything(await rebuilt(self.log, records)):
-                found.append("the views are not what a rebuild makes of the log")
-        return found
+                return found
+            shown, expected = await everything(views), await everything(await rebuilt(self.log, records))
+        if shown != expected and await self.records(database) != records:
+            return await self.findings(history, database)
+        return found + [differ(table, shown[table], expected[table]) for table in expected if shown[table] != expected[table]]
+
+
+def differ(table: str, shown: list[bytes], expected: list[bytes]) -> str:
+    """The first row of a view that is not what a rebuild makes of the log."""
+    rows = next(((a, b) for a, b in zip_longest(shown, expected) if a != b), None)
+    return f"{table} has {len(shown)} rows, a rebuild {len(expected)}: {rows}"
 
 
 def answered(url: str) -> int:

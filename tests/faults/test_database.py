@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -97,6 +98,7 @@ def test_who_comes_second_uses_what_the_first_keeps_and_leaves_it_alone(tmp_path
     parent.send_signal(signal.SIGINT)
     parent.communicate()
     assert not answers(uri)
+    shutil.rmtree(data.resolve())
 
 
 def test_a_server_of_somebody_else_on_the_same_data_is_said_to_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

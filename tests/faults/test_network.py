@@ -23,7 +23,7 @@ from tests.faults.site import Site
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 
 STREAMS, BOUTS = 6, 15
-PEOPLE, SENDERS = 160, 400
+PEOPLE, SENDERS = 130, 400
 SOON = ("--limit", "adapters.log.postgres:APPEND_S_MAX=1.0", "--limit", "adapters.sequencer:RECOVER_S_MAX=0.5")
 
 
@@ -128,7 +128,7 @@ async def test_a_server_that_swallows_the_silence_of_its_database_is_found(
         site = await asyncio.to_thread(Site, tmp_path / "ledger", free_port, behind)
         server = await asyncio.to_thread(site.begun, *SOON, "--bug", "swallow silence")
         try:
-            async with Crowd(site.url, history, timeout_s=5.0, patience_s=8.0) as crowd:
+            async with Crowd(site.url, history, timeout_s=5.0, patience_s=6.0) as crowd:
                 await crowd.live(lambda: crowd.people < 1)
                 proxy.up.cut = True
                 asking = asyncio.create_task(crowd.live(lambda: crowd.people < 2))
@@ -148,7 +148,7 @@ async def test_a_slow_reader_is_dropped_and_goes_on_without_a_gap(site: Site) ->
     with site.serving(*few):
         slow = await asyncio.to_thread(subscribed, site.port, 0)
         async with Crowd(site.url, history) as crowd:
-            drip = asyncio.create_task(asyncio.to_thread(read_slowly, slow, 1_000, 5.0))
+            drip = asyncio.create_task(asyncio.to_thread(read_slowly, slow, 1_000, 3.0))
             await asyncio.gather(*(crowd.live(lambda: crowd.people < PEOPLE) for _ in range(STREAMS)))
             seen = positions(await drip + await asyncio.to_thread(rest_of, slow))
             assert '"TooSlow"' in site.log_text

@@ -34,8 +34,8 @@ def test_sixty_writers_and_five_databases_die_and_nothing_is_lost_or_done_twice(
 @pytest.mark.parametrize(
     ("bug", "more", "said"),
     [
-        ("answer early", ("--writers", "30", "--databases", "0"), "acknowledged and is not in the log"),
-        ("forget receipts", ("--writers", "30", "--databases", "0"), "was done and was refused"),
+        ("answer early", ("--writers", "15", "--databases", "0"), "acknowledged and is not in the log"),
+        ("forget receipts", ("--writers", "15", "--databases", "0"), "was done and was refused"),
         ("swallow silence", ("--writers", "0", "--databases", "3"), "in the log"),
     ],
 )
