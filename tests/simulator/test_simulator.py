@@ -25,12 +25,12 @@ T = TypeVar("T")
 ROOT = Path(__file__).parent.parent.parent
 STEPS_MIN, STEPS_PER_S_MIN = 200_000, 5_000
 FOUND = sorted((Path(__file__).parent / "found").glob("*.json"))
-CLEAN = dict[tuple[int, str], Result]()
+CLEAN = dict[tuple[int, str, int], Result]()
 
 
 def clean(bug: Bug) -> Result:
     """A run of the product as it is; each script once."""
-    key = bug.seed, bug.also
+    key = bug.seed, bug.also, bug.every_s
     if key not in CLEAN:
         CLEAN[key] = play(bug.script())
     return CLEAN[key]

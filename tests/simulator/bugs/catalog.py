@@ -27,7 +27,7 @@ MONEY: list[Row] = [
 ]
 CHAIN: list[Row] = [
     ("credited before finality", "a deposit is credited when it is mined", money.early_credit, ("deposit",), 2),
-    ("reorg ignored", "a mined batch is final after some blocks, wherever it is", money.reorg_ignored, ("batch",), 7, "reorg"),
+    ("reorg ignored", "a mined batch is final after some blocks, wherever it is", money.reorg_ignored, ("batch",), 2, "reorg"),
     ("orphan kept", "a deposit that was reorganised away waits for ever", money.orphan_kept, ("settled",), 7, "reorg"),
     ("a nonce again", "a new batch takes the last one's nonce", money.nonce_again, ("batch",), 2),
     ("unsent bytes signed again", "what is sent is signed anew each time", money.signed_again, ("chain",), 2),
@@ -40,7 +40,7 @@ LOG: list[Row] = [
     ("receipts forgotten", "receipts are kept for the last few commands only", log.receipts_forgotten, ("once",), 2),
     ("refused early", "a refusal is answered before its block is in the log", log.refused_early, ("answers",), 2),
     ("acknowledged early", "a command is answered before it is in the log", log.answered_early, ("answers",), 2),
-    ("a deposed leader goes on", "who lost a block reads on and leads without an election", log.goes_on, ("leader",), 5),
+    ("a deposed leader goes on", "who lost a block reads on and leads without an election", log.goes_on, ("leader",), 6, "pause server"),
     ("grace forgotten", "an election moves no deadline", log.no_grace, ("early", "grace"), 3),
     ("a void swallowed", "a stale record counts", log.void_counts, ("failure",), 4),
     ("snapshot of live memory", "a snapshot is what the leader has in memory", log.live_snapshot, ("snapshot",), 12),
@@ -50,13 +50,13 @@ LOG: list[Row] = [
         "a view's position is written before its rows",
         log.position_first,
         ("projections",),
-        2,
+        6,
         "crash server",
     ),
     ("the house skips its turn", "in a block with commands the house does nothing", log.house_skips, ("invariants",), 2),
 ]
 WORK: list[Row] = [
-    ("fence ignored", "a proof counts whatever its fence", work.no_fence, ("fence",), 2, "slow worker"),
+    ("fence ignored", "a proof counts whatever its fence", work.no_fence, ("fence",), 2, "slow worker", 3),
     (
         "a late proof counts",
         "a lease is taken for five seconds longer than it says, and its proof counts",

@@ -27,9 +27,10 @@ class Bug(NamedTuple):
     """Of a script in which it matters; if the product changed so that it does not any more, the next ones are tried."""
     also: str = ""
     """A fault that comes all the time, besides."""
+    every_s: int = 5
 
     def script(self) -> Script:
-        return with_fault(of_seed(self.seed), self.also) if self.also else of_seed(self.seed)
+        return with_fault(of_seed(self.seed), self.also, self.every_s) if self.also else of_seed(self.seed)
 
 
 class Caught(NamedTuple):
@@ -64,9 +65,9 @@ def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
         setattr(owner, name, before)
 
 
-def with_fault(script: Script, fault: str) -> Script:
+def with_fault(script: Script, fault: str, every_s: int) -> Script:
     """The script with one more fault, every few seconds."""
-    more = [Entry(1_000 * n, fault, n) for n in range(2, script.seconds, 3)]
+    more = [Entry(1_000 * n, fault, n, 4_000) for n in range(2, script.seconds, every_s)]
     return msgspec.structs.replace(script, entries=tuple(sorted([*script.entries, *more], key=lambda each: each.at_ms)))
 
 
