@@ -150,7 +150,7 @@ async def test_a_feed_that_the_reader_drops_ends_and_says_nothing_wrong() -> Non
         answer = feeds.answer(dropping(), lambda _: True)
         sent = [part async for part in answer.body_iterator]  # type: ignore[attr-defined]
 
-        assert [part.count(b"id: ") for part in sent] == [0, 1]
+        assert [lines for part in sent if (lines := part.count(b"id: "))] == [1], "beside what keeps a slow connection alive"
 
 
 async def test_progress_is_shown_to_who_asks_and_has_no_position() -> None:
