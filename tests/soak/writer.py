@@ -108,4 +108,5 @@ async def _live(uri: str, id: LogId, name: str, pipe: Connection) -> None:
         await asyncio.wait([running, loop.create_task(closed.wait())], return_when=asyncio.FIRST_COMPLETED)
         if running.done():
             running.result()
-        await sequencer.stop()
+        running.cancel()  # whoever asked is gone; the log may be, too
+        await asyncio.wait([running])
