@@ -67,7 +67,7 @@ WORK: list[Row] = [
     ("expiry early", "what is due within three seconds is due", work.early_expiry, ("early",), 2),
     ("a stale timer", "a lease that ended keeps its timer", work.stale_timer, ("invariants",), 2),
     ("lease released twice", "a lease that ended is not taken off the worker", work.lease_kept, ("invariants", "lease"), 2),
-    ("quarantine ignored", "a convicted worker gets new leases", work.no_quarantine, ("lease",), 3),
+    ("quarantine ignored", "a convicted worker gets new leases", work.no_quarantine, ("lease",), 5),
     ("probation ignored", "a newcomer may have any number of tasks", work.no_probation, ("lease", "invariants"), 2),
     ("ended twice", "the deadline of a closing job ends it once more", work.ends_twice, ("failure",), 2),
     ("one's own job", "a creator's own worker may do his job", work.own_job, ("lease",), 2),
