@@ -186,9 +186,9 @@ class Succession:
         while True:
             self.require_lease()
             try:
+                seen = await self._known() if election is None else ()
                 await self._catch_up(ledger)
-                if election is None:
-                    await self._see_whole(ledger)
+                await self._see_whole(ledger, seen)
             except Unreachable:
                 await asyncio.sleep(RETRY_S)
                 continue
@@ -222,12 +222,12 @@ class Succession:
                 raise ClockOff(f"this machine's clock is {off_us} us off the database's")
             return
 
-    async def _see_whole(self, ledger: Ledger) -> None:
-        """A log that ends before what others have seen of it is not led, nor one that is a copy."""
+    async def _see_whole(self, ledger: Ledger, seen: Sequence[Mark]) -> None:
+        """A log that ends before what others had seen of it before we read it to its end is not led, nor one that is a copy."""
         head = ledger.head
         if self._home and head.size and ledger.world.home != (here := await self._home()):
             raise Copied(f"the ledger lives in {ledger.world.home}, and this is {here}")
-        for mark in await self._known():
+        for mark in seen:
             if mark.size > head.size or (mark.size == head.size and mark.root != head.root):
                 raise Behind(f"the log ends at size {head.size} root {head.root}, and somebody has read size {mark.size} root {mark.root}")
 

@@ -18,7 +18,7 @@ from projections import runner
 from projections.row import Projection
 from projections.views import Behind, Store, Unavailable
 
-RETRY_S, LAND_S_MAX = 1.0, 10.0
+RETRY_S, LAND_S_MAX, CHAIN_S_MAX = 1.0, 10.0, 1.0
 Duties = Mapping[str, Callable[[], Coroutine[Any, Any, Any]]]
 """By name: makes the task, anew for each time in office."""
 logger = logging.getLogger(__name__)
@@ -66,7 +66,11 @@ async def project(projections: Sequence[Projection], log: Log, views: Store, sta
 
 async def known(snapshots: Snapshots, views: PostgresViews, nodes: Sequence[EvmChain], start: Head) -> list[Mark]:
     """Heads of the log, as far as snapshots, views and the chain have seen them. Raises `Unreachable`."""
-    on_chain = [mark for node in nodes for mark in await node.anchored(start.log)]
+    on_chain = list[Mark]()
+    with suppress(TimeoutError):  # leading waits for no chain
+        async with asyncio.timeout(CHAIN_S_MAX):
+            for marks in await asyncio.gather(*(node.anchored(start.log) for node in nodes)):
+                on_chain += marks
     try:
         return [*snapshots.marks(), *await views.marks(start), *on_chain]
     except Unavailable as silence:

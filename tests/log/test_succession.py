@@ -193,6 +193,23 @@ async def test_a_log_that_ends_before_what_others_have_read_is_not_led(leads: bo
         assert len(await everything(log)) == 1, "and nothing was written"
 
 
+async def test_what_a_rival_writes_while_one_looks_is_no_lost_end() -> None:
+    """Whoever led before may still land a block, and its views follow: the log is read to its end after they were asked."""
+    log, _ = await one()
+
+    async def known() -> Sequence[Mark]:
+        if len(log._records) == 1:
+            ledger = await replay(log)
+            await log.append(ledger.election("rival", NOW_US + 10))
+        return [(await replay(log)).head.mark]
+
+    it = Sequencer(log, lambda: Ledger(START), "me", clock=Time().clock(), known=known)
+    run = asyncio.create_task(it.run())
+    assert (await it.submit(opening(1))).count == 1
+    await it.stop()
+    await run
+
+
 async def test_a_log_of_another_history_is_not_led() -> None:
     log, _ = await one()
     other = START.extend([b"another history"] * 12)
