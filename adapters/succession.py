@@ -205,7 +205,7 @@ class Succession:
             except (Lost, OutcomeUnknown):
                 await asyncio.sleep(RETRY_S)
         settle_memory()
-        logger.info("leading from position %d", ledger.head.size)
+        logger.warning("leading from position %d", ledger.head.size)  # libraries are heard from warnings on
         return ledger
 
     async def _compare_clocks(self, *, patient: bool) -> None:

@@ -139,8 +139,10 @@ class Election:
             asked_s = time.monotonic()
             query, values = (TAKE, (self.me.name, self._place, self.me.address, LEASE_S)) if self._wanted else (WHO, None)
             row = await (await session.execute(query, values)).fetchone()
-            self.holder = Holder(*row) if row else None
+            before, self.holder = self.holder, Holder(*row) if row else None
             if self.holder == self.me:
+                if before != self.me:
+                    logger.warning("the lease is ours")  # who operates several servers wants to know
                 self._until_s = asked_s + LEASE_S
         async with self._changed:
             self._changed.notify_all()
