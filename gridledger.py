@@ -9,6 +9,7 @@ import secrets
 import signal
 import socket
 import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
@@ -34,7 +35,7 @@ DATABASE = "GRIDLEDGER_DATABASE_URL"
 ENGINE, CLASSES = "mitsuba", ("mitsuba-3.9.1/cpu",)
 BENCH_WU_MILLI, BENCH_TILES, WU_MILLI_PER_MSAMPLE = 1_500, 4, 760
 """The bench, and what a million samples cost, in thousandths of a second of the reference device: one core of a 2-core AVX-512 machine."""
-START_S_MAX = 3_600.0
+START_S_MAX, STOP_S_MAX = 3_600.0, 25.0
 SEATS = 4
 """Servers of one directory, on a database that is not its own."""
 
@@ -79,8 +80,8 @@ def init(path: Path, policy: str, database_url: str, rpc_url: str, treasury: str
     try:
         with database(home) as url:
             return asyncio.run(begin(home, url, policy, contracts))
-    except Unstartable:
-        home.file.unlink()
+    except BaseException:
+        home.file.unlink()  # nothing accepts a directory whose ledger never began
         raise
 
 
@@ -139,6 +140,7 @@ async def _serve(home: "Home", url: str, listener: socket.socket, advertise: str
                 file.write_text(f"http://{host}:{port}\n")
                 serving = asyncio.create_task(http.serve(app, listener, closing))
                 await asyncio.wait([serving, asyncio.create_task(group.stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
+                end_within(STOP_S_MAX)
                 await hand_over()  # while requests are still taken, and handed on to whoever leads then
                 closing.set()
                 await serving
@@ -146,6 +148,13 @@ async def _serve(home: "Home", url: str, listener: socket.socket, advertise: str
         file.unlink(missing_ok=True)
         for failure in group.failures:
             raise failure  # it is why all the rest ended
+
+
+def end_within(seconds: float) -> None:
+    """What is told to stop stops: a database that hangs would keep it for as long as it likes. Nothing is lost by it."""
+    late = threading.Timer(seconds, os._exit, (1,))
+    late.daemon = True
+    late.start()
 
 
 class Process(NamedTuple):
@@ -225,7 +234,7 @@ async def network(home: "Home", url: str, group: "Group", me: Process) -> AsyncI
             seen=watcher.seen,
             now_us=loop.wall_us,
             gauges=lambda: {"commands_waiting": sequencer.waiting, "leads": sequencer.elected.is_set()},
-            ready=lambda: sequencer.leading or election.elsewhere is not None,
+            ready=lambda: election.fresh and (sequencer.leading or election.elsewhere is not None),
             leads=sequencer.elected.is_set,
             leader=leader,
         )
@@ -331,7 +340,7 @@ def run_checker(file: Path) -> str:
 # Operators.
 
 
-def snapshot(path: Path, size: int | None) -> dict[str, Any]:
+def snapshot(path: Path, size: int | None, *, anew: bool) -> dict[str, Any]:
     """Fold the log in this short-lived process and keep the state, for servers to start from."""
     import msgspec
 
@@ -344,7 +353,7 @@ def snapshot(path: Path, size: int | None) -> dict[str, Any]:
 
     async def make(url: str) -> dict[str, Any]:
         async with PostgresLog(url) as log:
-            return msgspec.structs.asdict(await Snapshots(home.snapshots, LogId(home.settings().log)).make(log, size))
+            return msgspec.structs.asdict(await Snapshots(home.snapshots, LogId(home.settings().log)).make(log, size, anew=anew))
 
     with suppress(OSError):
         os.nice(10)

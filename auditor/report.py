@@ -136,7 +136,8 @@ class Report(Value):
             lines += [f"finding: {it.check}: {where(it)}: {it.message}{facts(it)}", *([f"         {it.look}"] if it.look else [])]
         lines += self._more()
         lines += [f"note: {note}" for note in self.notes]
-        lines.append(f"to note for the next time: --head {self.head}")
+        if not self.found:
+            lines.append(f"to note for the next time: --head {self.head}")
         lines.append(self.verdict)
         return "\n".join(lines) + "\n"
 
@@ -156,7 +157,7 @@ class Report(Value):
         for it in self.findings:
             lines += [f"* **{it.check}**, {where(it)}: {_cell(it.message + facts(it))}", *([f"  `{it.look}`"] if it.look else [])]
         lines += ["", *(f"* {line}" for line in (*self._more(), *self.notes))]
-        return "\n".join([*lines, "", f"To note for the next time: `--head {self.head}`", ""])
+        return "\n".join([*lines, "", *([] if self.found else [f"To note for the next time: `--head {self.head}`", ""])])
 
     @property
     def verdict(self) -> str:

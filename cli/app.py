@@ -39,7 +39,7 @@ class Root(Protocol):
 
     def serve(self, path: Path, host: str, port: int, advertise: str = "") -> None: ...
 
-    def snapshot(self, path: Path, size: int | None) -> dict[str, Any]: ...
+    def snapshot(self, path: Path, size: int | None, *, anew: bool) -> dict[str, Any]: ...
 
     def rebuild(self, path: Path, name: str) -> dict[str, Any]: ...
 
@@ -105,7 +105,7 @@ def reasons() -> list[type[Exception]]:
 def remedies() -> dict[type[Exception], str]:
     """What stops a server for good, and what to do about it."""
     from adapters import succession
-    from adapters.server import recorder
+    from adapters.log import snapshots
     from domain.log.block import Broken, Diverged
     from domain.log.ledger import NotOpened
 
@@ -117,7 +117,7 @@ def remedies() -> dict[type[Exception], str]:
         succession.Copied: "Serve the ledger where it lives.",
         succession.ClockOff: "Set the clock and start again.",
         succession.Deposed: "Another process leads this log without the lease: stop it.",
-        recorder.Differs: "Stop all servers, keep the folder of snapshots, and compare: two folds of one log may not differ.",
+        snapshots.Differs: "Stop all servers, keep the folder of snapshots, and compare: two folds of one log may not differ.",
     }
 
 

@@ -52,11 +52,12 @@ def add_server(app: typer.Typer, root: Root) -> None:
     def snapshot(
         directory: Path,
         size: Annotated[int | None, typer.Option(min=1, help="where a block of the log ends; the log's end if left out")] = None,
+        on: Annotated[bool, typer.Option("--on", help="Go on from the newest snapshot, as servers do.")] = False,
         as_json: Json = False,
     ) -> None:
-        """Fold the log anew and keep the state, so that servers start from there. Servers do it by themselves, too; do it before a new
-        version is started."""
-        facts = root.snapshot(directory, size)
+        """Fold the log from its first event and keep the state, so that servers start from there. Servers make snapshots by themselves,
+        from the one before; do it anew before a new version is started, and to compare with what stands at the same position."""
+        facts = root.snapshot(directory, size, anew=not on)
         say(facts, as_json=as_json, text=f"a snapshot stands at position {facts['size']}, root {facts['root']}")
 
 

@@ -257,13 +257,13 @@ class Play:
         return watch
 
     async def _work(self, processes: parts.Processes, feed: Feed) -> None:
-        done = {"completed", "failed", "cancelled"}
-        within_s = self.slack_s + 3.0 * len(self.board.tasks)
-        closing = asyncio.create_task(feed.until(lambda: self.board.status in done, "the end of the job", within_s))
-        while not closing.done():
+        ended, within_s = lambda: self.board.status in {"completed", "failed", "cancelled"}, self.slack_s + 3.0 * len(self.board.tasks)
+        closing = asyncio.create_task(feed.until(ended, "the end of the job", within_s))
+        while not (await asyncio.wait([closing], timeout=0.5))[0]:
             processes.check()
-            await asyncio.wait([closing], timeout=0.5)
         await closing
+        if self.board.status != "completed":
+            raise Disappointed(f"{self.job} is {self.board.status}: some task was tried too often, as on a machine that is too busy")
 
     async def _pay(self, feed: Feed, owners: Sequence[Person]) -> None:
         """When all shares have matured and a pool epoch is over, everybody asks for what is payable."""

@@ -51,7 +51,7 @@ class Election:
         self._uri, self._place, self.me = uri, place, Holder(name, address)
         self.holder: Holder | None = None
         """None: nobody, or not known."""
-        self._until_s = 0.0
+        self._until_s, self._heard_s = 0.0, float("-inf")
         """Of our lease, by this machine's steady clock."""
         self._wanted = False
         self._changed, self._turn = asyncio.Condition(), asyncio.Lock()
@@ -71,6 +71,11 @@ class Election:
     @property
     def held(self) -> bool:
         return self.holder == self.me and time.monotonic() < self._until_s
+
+    @property
+    def fresh(self) -> bool:
+        """What is known of the holder is not older than a lease lasts."""
+        return time.monotonic() < self._heard_s + LEASE_S
 
     @property
     def elsewhere(self) -> Holder | None:
@@ -139,6 +144,7 @@ class Election:
             asked_s = time.monotonic()
             query, values = (TAKE, (self.me.name, self._place, self.me.address, LEASE_S)) if self._wanted else (WHO, None)
             row = await (await session.execute(query, values)).fetchone()
+            self._heard_s = asked_s
             before, self.holder = self.holder, Holder(*row) if row else None
             if self.holder == self.me:
                 if before != self.me:

@@ -25,6 +25,10 @@ NAME = re.compile(r"[0-9]{15}-[0-9a-f]{16}\.snapshot")
 logger = logging.getLogger(__name__)
 
 
+class Differs(Exception):
+    """Two folds of the same log came to different states."""
+
+
 @cache
 def fold_version() -> str:
     """Of the code that folds: a digest of the domain's sources. Another version begins with the log's first event."""
@@ -84,10 +88,11 @@ class Snapshots:
             if file.name.startswith(f"{size:015d}-"):
                 file.replace(file.with_suffix(".wrong"))
 
-    async def make(self, log: Log, size: int | None = None) -> Header:
-        """Fold the log from the newest snapshot up to its end, or to the block that ends at `size`, and keep what comes of it. Raises
-        `Behind` where the log does not have what a snapshot stands on, `Broken`, `Diverged`, `Unreachable`, `OSError`."""
-        ledger = self.newest()
+    async def make(self, log: Log, size: int | None = None, *, anew: bool = False) -> Header:
+        """Fold the log up to its end, or to the block that ends at `size`, from the newest snapshot or `anew`, from its first event; keep
+        what comes of it. Raises `Behind` where the log does not have what a snapshot stands on, `Differs` where another state stood there,
+        `Broken`, `Diverged`, `Unreachable`, `OSError`."""
+        ledger = Ledger(Head(self._log)) if anew else self.newest()
         if size is not None and ledger.head.size > size:
             ledger = Ledger(Head(self._log))
         if not await holds(log, ledger.head):
@@ -99,7 +104,13 @@ class Snapshots:
                 fold(ledger, record)
         if size is not None and ledger.head.size != size:
             raise Behind(f"no block of the log ends at position {size}")
-        return self.keep(snapshot.freeze(ledger, self.fold))
+        frozen = snapshot.freeze(ledger, self.fold)
+        mine = snapshot.read_header(frozen)
+        for stood in [header for header in self._headers() if (header.log, header.fold, header.size) == (mine.log, mine.fold, mine.size)]:
+            if stood != mine:
+                self.discard(mine.size)
+                raise Differs(f"at position {mine.size} one fold came to the state {mine.sha256}, another to {stood.sha256}")
+        return self.keep(frozen)
 
     def _files(self) -> list[Path]:
         """The newest first."""

@@ -10,17 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from adapters.log.follower import Follower
-from adapters.log.snapshots import Snapshots
+from adapters.log.snapshots import Differs, Snapshots
 from domain.log import snapshot
 
 EVERY_EVENTS, EVERY_S, LOOK_S = 100_000, 600.0, 1.0
 """A snapshot is due after so many events, or after so long if there were any."""
 MAKE_S_MAX = 600.0
 logger = logging.getLogger(__name__)
-
-
-class Differs(Exception):
-    """Two folds of the same log came to different states."""
 
 
 class Recorder:
@@ -41,7 +37,7 @@ class Recorder:
         """One snapshot, of where this process stands now. Raises `Differs`."""
         mine = snapshot.read_header(self._follower.freeze(self._snapshots.fold))
         self._size, self._at_s = mine.size, time.monotonic()
-        theirs = await self._made(["snapshot", str(self._directory), "--size", str(mine.size), "--json"])
+        theirs = await self._made(["snapshot", str(self._directory), "--size", str(mine.size), "--on", "--json"])
         if theirs is None:
             return
         if (theirs["root"], theirs["sha256"]) != (mine.root, mine.sha256):

@@ -107,6 +107,8 @@ class Drilled(Value):
         lines = [f"MISSED: {it.fraud}: seeds {', '.join(map(str, it.missed))}" for it in self.rows if it.missed]
         kinds = sum(it.seeds > 0 for it in self.rows)
         lines.append(f"{self.caught} of {self.tried} frauds of {kinds} kinds caught in {self.seconds:.1f} s")
+        if kinds < len(self.rows):
+            lines.append(f"{len(self.rows) - kinds} kinds had no place in this log: they were not tried")
         return "\n".join([*lines, NOT_TRIED])
 
 

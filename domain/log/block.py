@@ -109,8 +109,8 @@ def accept(head: Head, record: bytes) -> Block:
     lines = record[record.index(b"\n") + 1 :].split(b"\n")
     within = len(record) <= BLOCK_BYTES_MAX and max(map(len, lines)) <= LINE_BYTES_MAX
     if lines.pop() or not lines or not within:
-        raise Broken("not whole lines within the limits")
+        raise Broken(f"the record at size {header.size} is not whole lines within the limits")
     after = head.extend(lines, seals=header.kind == "seal")
     if after.mark != header.after:
-        raise Broken(f"the lines do not fold to {header.next_size} {header.next_root}")
+        raise Broken(f"the lines at size {header.size} do not fold to {header.next_size} {header.next_root}")
     return Block(lines, after)

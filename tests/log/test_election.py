@@ -120,6 +120,7 @@ async def test_while_the_database_is_away_nobody_is_sure_and_afterwards_somebody
             await asyncio.sleep(1.0)
             assert not a.held
             assert a.holder == a.me, "nobody else has it, either"
+            assert not a.fresh
             db.execute("ALTER TABLE away RENAME TO lease")
         async with asyncio.timeout(3):
             while not a.held:  # noqa: ASYNC110 - it announces nothing

@@ -11,9 +11,9 @@ import pytest
 
 from adapters.log import snapshots as folders
 from adapters.log.follower import Follower
-from adapters.log.snapshots import Snapshots
+from adapters.log.snapshots import Differs, Snapshots
 from adapters.server import recorder as recorders
-from adapters.server.recorder import Differs, Recorder
+from adapters.server.recorder import Recorder
 from adapters.succession import Behind
 from domain.log import snapshot
 from domain.log.ledger import Ledger
@@ -57,6 +57,21 @@ async def test_each_is_folded_from_the_one_before_and_equal_to_one_from_the_begi
     await one.make(log, early)
 
     assert await one.make(log) == await other.make(log, last)
+
+
+async def test_one_that_is_folded_anew_finds_a_state_that_was_wrong_all_along(tmp_path: Path) -> None:
+    log, kept = MemoryLog(), Snapshots(tmp_path, LOG)
+    *_, early, last = await written(log, 6)
+    await kept.make(log, early)
+    wrong = kept.newest()
+    wrong.world.final_block = 7
+    kept.keep(snapshot.freeze(wrong, kept.fold))
+    inherited = await kept.make(log, last)
+    with pytest.raises(Differs, match=f"position {last}"):
+        await kept.make(log, last, anew=True)
+
+    assert kept.newest().world.final_block == 7, "the earlier one stands"
+    assert (await kept.make(log, last, anew=True)).sha256 != inherited.sha256
 
 
 async def test_a_damaged_one_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from collections import Counter
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,12 @@ class Tally:
         self.began_s = time.process_time()
         self.seeds = self.steps = self.events = self.commands = self.messages = 0
         self.faults, self.settled = Counter[str](), Counter[str]()
-        self.findings = list[dict[str, Any]]()
+        self.findings, self.traces = list[dict[str, Any]](), sha256()
 
     def add(self, seed: int, result: Result) -> None:
         self.seeds += 1
         self.steps += result.steps
+        self.traces.update(result.trace.encode())
         self.events += result.events
         self.commands += result.commands
         self.messages += result.messages
@@ -44,6 +46,7 @@ class Tally:
         return {
             "seeds": self.seeds,
             "steps": self.steps,
+            "trace": self.traces.hexdigest(),
             "steps_per_s": round(self.steps / cpu_s),
             "commands": self.commands,
             "messages": self.messages,
@@ -76,6 +79,9 @@ def main() -> int:
     if asked.shrink:
         asked.shrink.write_bytes(write(smaller(of_seed(asked.seed))) + b"\n")
         return 0
+    if asked.seconds <= 0 or asked.seeds < 0:
+        sys.stderr.write("python -m tests.simulator: nothing is simulated in no time\n")
+        return 2
     until_s = time.monotonic() + asked.seconds
     if asked.script:
         tally.add(0, play(read(asked.script.read_bytes())))

@@ -108,6 +108,8 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
     given = parser.parse_args()
+    if given.minutes <= 0:
+        parser.error("--minutes is more than 0")
     facts = soak(given.minutes, given.seed)
     print("\n".join(f"{name:<32} {value:>12,}" for name, value in facts.items() if isinstance(value, (int, float))))
     for finding in facts["findings"]:
