@@ -5,6 +5,8 @@ PYTHON ?=
 ARGS ?=
 MINUTES ?= 30
 BIN := .venv/bin
+# Tests with real parts that compute rather than wait: two at a time do not disturb each other. The others have the machine for themselves.
+COUNTING := tests/auditor tests/simulator tests/projections tests/log
 INPUTS := tools/setup tools/package-lock.json requirements/uv.txt hatch_build.py pyproject.toml
 export PYTHON
 
@@ -19,7 +21,8 @@ demo: .venv/.ready-demo ## run a whole compute network on this machine: make dem
 test: .venv/.ready-test ## everything that CI runs: format, lint, types, all tests with real parts
 	@$(MAKE) --no-print-directory _static
 	$(BIN)/python -m pytest -n 2 -m "not system" $(ARGS)
-	$(BIN)/python -m pytest -m system $(ARGS)
+	$(BIN)/python -m pytest -n 2 -m system $(COUNTING) $(ARGS)
+	$(BIN)/python -m pytest -m system $(addprefix --ignore=,$(COUNTING)) $(ARGS)
 
 drill: .venv/.ready-test ## forge a bundle (the demo's, or a scripted one) in every way there is; each is to be found: make drill ARGS="--seeds 100"
 	@bundle=demo-out/bundle; [ -d $$bundle ] || { bundle=build/life; rm -rf $$bundle; mkdir -p build; $(BIN)/python -m tests.drill.lives $$bundle; }; \

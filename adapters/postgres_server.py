@@ -23,6 +23,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 from urllib.parse import quote
 
 from adapters import process
@@ -36,6 +37,8 @@ kill of any but PostgreSQL; nothing survives the loss of power."""
 _OWNERS = ("postgres", "nobody")
 _READY_S_MAX = 30.0
 POLL_S, AGAIN_S, AGAIN_S_MAX = 0.05, 0.05, 5.0
+CLAIM_S = 0.5
+"""Whoever was killed holds the claim to its data for a moment longer."""
 """How soon it is seen that a server ended; the pause before it is started again, twice as long each time up to the latter."""
 _SOCKET_PATH_MAX = 100
 HAS_PROC = Path("/proc/self").exists()
@@ -140,16 +143,25 @@ def _claim(directory: Path) -> Iterator[bool]:
     """Whether we are the one process that keeps a server on these data."""
     file = directory.with_name(f"{directory.name}.lock")
     with file.open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
+        until = time.monotonic() + CLAIM_S
+        while not _locked(lock):
+            if time.monotonic() > until:
+                yield False
+                return
+            time.sleep(POLL_S)
         try:
             yield True
         finally:
             if not directory.exists():
                 file.unlink()
+
+
+def _locked(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _outlast(data: Path) -> None:

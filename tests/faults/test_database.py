@@ -44,7 +44,8 @@ def keeper(data: Path) -> tuple[subprocess.Popen[str], str]:
     command = [sys.executable, "-c", textwrap.dedent(KEEPER), str(data)]
     parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     assert parent.stdout is not None
-    return parent, parent.stdout.readline().strip()
+    with parent.stdout as said:
+        return parent, said.readline().strip()
 
 
 def test_a_killed_database_is_started_again_on_the_same_socket_and_data(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -73,7 +74,7 @@ def test_what_a_killed_keeper_left_is_outlasted_and_the_data_are_whole(tmp_path:
         parent.kill()
         with postgres_server.running(tmp_path / "data", FORGETFUL, keep=False) as again, psycopg.connect(again) as fresh:
             assert fresh.execute("SELECT number FROM mark").fetchall() == [(7,)]
-    parent.communicate()
+    parent.wait(30)
 
 
 def test_a_killed_database_that_nobody_buried_blocks_nothing(tmp_path: Path) -> None:
@@ -96,7 +97,7 @@ def test_who_comes_second_uses_what_the_first_keeps_and_leaves_it_alone(tmp_path
         until(lambda: answers(second), "the second life of PostgreSQL")
     assert answers(uri), "it is the first one's to stop"
     parent.send_signal(signal.SIGINT)
-    parent.communicate()
+    parent.wait(30)
     assert not answers(uri)
     shutil.rmtree(data.resolve())
 

@@ -13,16 +13,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-import adapters.log.follower
-import adapters.sequencer
-import adapters.succession
-import worker_runtime.checker.checker
-import worker_runtime.daemons.gate
-import worker_runtime.daemons.loop
-import worker_runtime.daemons.payer
-import worker_runtime.daemons.watch
-import worker_runtime.loop
-import worker_runtime.worker
+from adapters import sequencer, succession
+from adapters.log import follower
 from domain.body import Body
 from domain.ids import AccountId, Actor, WorkerId
 from domain.log import snapshot
@@ -43,6 +35,11 @@ from tests.simulator.people import People
 from tests.simulator.script import DEEDS, Entry, Script
 from tests.simulator.server import FOLD, Server
 from tests.simulator.twins import EPOCH_US, OUTSIDE, LeaseTwin, LogTwin, Net, Objects, ViewsTwin
+from worker_runtime import loop as agents
+from worker_runtime import worker
+from worker_runtime.checker import checker
+from worker_runtime.daemons import gate, payer, watch
+from worker_runtime.daemons import loop as loops
 
 SETTLE_S, LOOK_S, GIVE_UP_S = 150, 1.0, 60
 """After everything healed: how long it may take to settle, how often that is looked at, and when people give up jobs that nobody does."""
@@ -248,10 +245,10 @@ class Play(Faults):
 
 
 MUTED = (
-    *((module, "logger") for module in (worker_runtime.loop, worker_runtime.worker, worker_runtime.checker.checker)),
-    *((module, "log") for module in (*(getattr(worker_runtime.daemons, name) for name in ("loop", "watch", "payer", "gate")),)),
+    *((module, "logger") for module in (agents, worker, checker)),
+    *((module, "log") for module in (loops, watch, payer, gate)),
 )
-TIMED = (adapters.sequencer, adapters.succession, adapters.log.follower)
+TIMED = (sequencer, succession, follower)
 
 
 @contextlib.contextmanager
@@ -260,7 +257,7 @@ def virtual(play: Play) -> Iterator[None]:
     time, mute = VirtualTime(play.loop), Mute()
     stands: list[tuple[Any, str, Any]] = [(module, "time", time) for module in TIMED]
     stands += [(module, name, mute) for module, name in MUTED]
-    stands += [(adapters.succession, "settle_memory", lambda: None), (worker_runtime.checker.checker, "secrets", Nonces(play.net))]
+    stands += [(succession, "settle_memory", lambda: None), (checker, "secrets", Nonces(play.net))]
     before = [(module, name, getattr(module, name)) for module, name, _ in stands]
     disabled, collects = logging.root.manager.disable, gc.isenabled()
     logging.disable(logging.CRITICAL)

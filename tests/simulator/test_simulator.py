@@ -19,7 +19,8 @@ from tests.simulator.bugs.planted import CPU_S_MAX, Bug, hunt
 from tests.simulator.play import Result, play
 from tests.simulator.script import KINDS, Script, of_seed
 
-pytestmark = pytest.mark.system
+# A run collects garbage when it ends, also what tests before it left.
+pytestmark = [pytest.mark.system, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
 
 T = TypeVar("T")
 ROOT = Path(__file__).parent.parent.parent
