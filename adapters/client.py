@@ -168,7 +168,7 @@ class Client:
         waits = _waits()
         while True:
             headers = {} if after is None else {"Last-Event-ID": str(after)}
-            timeout = httpx2.Timeout(SILENCE_S, connect=5.0)
+            timeout, tried = httpx2.Timeout(SILENCE_S, connect=5.0), self._servers[0]
             try:
                 async with self._http.sse(path, params=params, headers=headers, timeout=timeout) as source:
                     if source.response.status_code not in AGAIN:
@@ -180,7 +180,7 @@ class Client:
                             if message.data:
                                 yield Line(after or 0 if message.event == "message" else 0, message.data.encode(), message.event)
             except httpx2.TransportError:
-                self._turn()
+                self._turn(tried)
             await asyncio.sleep(next(waits))
 
     async def agent_events(self, agent: WorkerId) -> AsyncIterator[Recorded[Event]]:
@@ -224,7 +224,7 @@ class Client:
         """Downloads an object, going on where it was interrupted. Raises `Problem` (wrong_hash, object_too_large) for other bytes."""
         content = bytearray()
         for wait in self._patience(self.patience_s):
-            headers = {"Range": f"bytes={len(content)}-"} if content else {}
+            headers, tried = {"Range": f"bytes={len(content)}-"} if content else {}, self._servers[0]
             try:
                 async with self._http.stream("GET", path, params=params, headers=headers) as response:
                     if response.status_code not in AGAIN:
@@ -239,7 +239,7 @@ class Client:
                             raise Problem(200, "wrong_hash", {"expected": name, "given": given})
                         return bytes(content)
             except httpx2.TransportError:
-                self._turn()
+                self._turn(tried)
             await asyncio.sleep(wait)
         raise Unanswered(f"GET {path}")
 
@@ -296,7 +296,7 @@ class Client:
     ) -> httpx2.Response:
         typed = {"Content-Type": "application/json"} if method == "POST" else {}
         for wait in self._patience(self.patience_s if patience_s is None else patience_s):
-            later_s = wait
+            later_s, tried = wait, self._servers[0]
             try:
                 response = await self._http.request(method, path, content=content, headers={**typed, **(headers or {})}, params=params)
                 if response.status_code not in AGAIN or _is_final(response):
@@ -304,14 +304,15 @@ class Client:
                     return response
                 later_s = max(wait, _later_s(response))
             except httpx2.TransportError:
-                self._turn()
+                self._turn(tried)
             await asyncio.sleep(later_s)
         raise Unanswered(f"{method} {path}")
 
-    def _turn(self) -> None:
-        """To the next server."""
-        self._servers.append(self._servers.pop(0))
-        self._http.base_url = httpx2.URL(self._servers[0])
+    def _turn(self, tried: str) -> None:
+        """To the next server, unless another request went on already: two steps would lead back."""
+        if self._servers[0] == tried:
+            self._servers.append(self._servers.pop(0))
+            self._http.base_url = httpx2.URL(self._servers[0])
 
     def _patience(self, patience_s: float) -> Iterator[float]:
         """How long to wait after each attempt that came to nothing, until patience is over."""

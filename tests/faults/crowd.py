@@ -97,11 +97,13 @@ class Crowd:
     async def attempt(self, path: str, secret: str, body: bytes, key: str, deed: Deed) -> int:
         """Once; the status, or 0 when there was none."""
         headers = {"Authorization": f"Bearer {secret}", "Idempotency-Key": key, "Content-Type": "application/json"}
+        tried = self._at
         try:
-            answer = await self._http.post(self.urls[self._at] + path, content=body, headers=headers)
+            answer = await self._http.post(self.urls[tried] + path, content=body, headers=headers)
         except httpx2.TransportError as silence:
             deed.unknown.append(type(silence).__name__)
-            self._at = (self._at + 1) % len(self.urls)
+            if self._at == tried:  # else somebody went on already, and two steps would lead back
+                self._at = (tried + 1) % len(self.urls)
             return 0
         if answer.status_code in {200, 201}:
             deed.receipts.append(lines_of(answer.content))
