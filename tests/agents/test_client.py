@@ -1,5 +1,6 @@
 """The client against a server that fails in every way: nothing is done twice, nothing is lost, and no other bytes are taken."""
 
+import asyncio
 import time
 from hashlib import sha256
 from itertools import pairwise
@@ -49,6 +50,14 @@ async def test_whoever_cannot_be_reached_is_passed_over_for_another_server_with_
     assert answers == [Answer(9, (LINE,))] * 2
     assert [len(site.asked) for site in (gone, there)] == [1, 2], "and stays with who answers"
     assert gone.asked[0].headers["idempotency-key"] == there.asked[0].headers["idempotency-key"]
+
+
+async def test_requests_that_fail_together_go_on_to_the_next_server_once() -> None:
+    gone, there = Site(HANG_UP), Site(DONE)
+    async with gone.running() as first, there.running() as second, Client(f"{first} {second}", "secret") as ledger:
+        answers = await asyncio.gather(*(ledger.ask("/v1/stakes/lock", LOCK) for _ in range(4)))
+    assert answers == [Answer(9, (LINE,))] * 4
+    assert len(gone.asked) <= 4, "in step they would come back to it"
 
 
 async def test_a_problem_that_says_it_is_final_is_final_whatever_its_status() -> None:
