@@ -81,7 +81,8 @@ def init(path: Path, policy: str, database_url: str, rpc_url: str, treasury: str
         with database(home) as url:
             return asyncio.run(begin(home, url, policy, contracts))
     except BaseException:
-        home.file.unlink()  # nothing accepts a directory whose ledger never began
+        if not home.settings().log:
+            home.file.unlink()  # nothing accepts a directory whose ledger never began
         raise
 
 

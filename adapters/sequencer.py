@@ -101,9 +101,8 @@ class Sequencer:
                     if not self._succession.rivals:
                         raise
                     logger.warning("another leader was elected, standing by: %s", other)
-                finally:
-                    self._step_down()
-                    await self._succession.lease.release()
+                self._step_down()
+                await self._succession.lease.release()
         finally:
             self._ended.set()
             self._step_down()

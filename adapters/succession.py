@@ -66,7 +66,7 @@ class Clock:
 
 
 class Lease(Protocol):
-    """The turn to lead, of one process at a time (adapters/election.py)."""
+    """The turn to lead, of one process at a time (adapters/log/election.py)."""
 
     @property
     def held(self) -> bool:
@@ -188,7 +188,8 @@ class Succession:
             try:
                 seen = await self._known() if election is None else ()
                 await self._catch_up(ledger)
-                await self._see_whole(ledger, seen)
+                if election is None:
+                    await self._see_whole(ledger, seen)
             except Unreachable:
                 await asyncio.sleep(RETRY_S)
                 continue

@@ -1,6 +1,7 @@
 """Commands for officers: money stopped and let go by two admins, each with a key of his own, on two machines if they like."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,7 @@ Directory = Annotated[Path | None, typer.Option(help="a server's directory: inst
 Reason = Annotated[str, typer.Option(help="a code, e.g. checked")]
 Evidence = Annotated[str, typer.Option(help="SHA-256 of what was written down about it")]
 Approval = Annotated[str, typer.Option(help="ACCOUNT:SIGNATURE of another admin, from: gridledger override approve")]
+ACTIONS = {"freeze": "Stop payouts and new escrow.", "release": "Let payouts and new escrow go again."}
 UNSIGNED = "0x" + "00" * 65
 PATH = "/internal/v1/overrides"
 
@@ -45,21 +47,12 @@ def add(app: typer.Typer, root: Root) -> None:
         """Sign another admin's override, offline, and print what that admin needs."""
         typer.echo(signed(action, reason, evidence, number, account, LogId(log), chain_id, key))
 
-    @overrides.command()
-    def freeze(
-        reason: Reason,
-        approval: Approval,
-        evidence: Evidence = "",
-        api_key: ApiKey = "",
-        server: Server = LOCAL,
-        directory: Directory = None,
-        as_json: Json = False,
-    ) -> None:
-        """Stop payouts and new escrow."""
-        _apply("freeze", reason, evidence, approval, office(server, api_key, directory), as_json=as_json)
+    for action, text in ACTIONS.items():
+        overrides.command(action, help=text)(applying(action))
 
-    @overrides.command()
-    def release(
+
+def applying(action: str) -> Callable[..., None]:
+    def apply(
         reason: Reason,
         approval: Approval,
         evidence: Evidence = "",
@@ -68,8 +61,9 @@ def add(app: typer.Typer, root: Root) -> None:
         directory: Directory = None,
         as_json: Json = False,
     ) -> None:
-        """Let payouts and new escrow go again."""
-        _apply("release", reason, evidence, approval, office(server, api_key, directory), as_json=as_json)
+        _apply(action, reason, evidence, approval, office(server, api_key, directory), as_json=as_json)
+
+    return apply
 
 
 def office(server: str, api_key: str, directory: Path | None) -> tuple[str, str]:

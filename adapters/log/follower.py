@@ -54,7 +54,7 @@ class Stopped(Exception):
 
 class Follower:
     def __init__(self, log: Log, ledger: Ledger) -> None:
-        """`ledger` is an empty ledger of this log; nobody else folds into it."""
+        """`ledger` is one of this log, empty or from a snapshot; nobody else folds into it."""
         self._log, self._ledger = log, ledger
         self._history = History(log, ledger.passed)
         self._ring: deque[Item] = deque(maxlen=RING_MAX)

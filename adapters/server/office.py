@@ -1,4 +1,5 @@
-"""What only the leader's process does, while it is that one: projections and daemons."""
+"""The leader's office: what only its process does while it leads, how it is handed over, where it is when it is elsewhere, and what
+whoever takes it has to know."""
 
 import asyncio
 import logging
