@@ -9,7 +9,6 @@ import secrets
 import signal
 import socket
 import sys
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
@@ -127,6 +126,7 @@ def serve(path: Path, host: str, port: int, advertise: str = "") -> None:
 
 
 async def _serve(home: "Home", url: str, listener: socket.socket, advertise: str, file: Path) -> None:
+    from adapters import process
     from adapters.server import http
     from adapters.server.group import Group
 
@@ -141,7 +141,7 @@ async def _serve(home: "Home", url: str, listener: socket.socket, advertise: str
                 file.write_text(f"http://{host}:{port}\n")
                 serving = asyncio.create_task(http.serve(app, listener, closing))
                 await asyncio.wait([serving, asyncio.create_task(group.stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
-                end_within(STOP_S_MAX)
+                process.end_within(STOP_S_MAX)
                 await hand_over()  # while requests are still taken, and handed on to whoever leads then
                 closing.set()
                 await serving
@@ -149,13 +149,6 @@ async def _serve(home: "Home", url: str, listener: socket.socket, advertise: str
         file.unlink(missing_ok=True)
         for failure in group.failures:
             raise failure  # it is why all the rest ended
-
-
-def end_within(seconds: float) -> None:
-    """What is told to stop stops: a database that hangs would keep it for as long as it likes. Nothing is lost by it."""
-    late = threading.Timer(seconds, os._exit, (1,))
-    late.daemon = True
-    late.start()
 
 
 class Process(NamedTuple):

@@ -1,4 +1,4 @@
-"""Child processes on a leash: each leads a group of its own and ends with us, however we end.
+"""The end of processes. Children are on a leash: each leads a group of its own and ends with us, however we end.
 
 Ctrl-C reaches only our own group, so a parent decides in which order its children stop. A parent that is killed decides nothing
 any more; there the kernel does (Linux, `PR_SET_PDEATHSIG`). The signal is bound to the *thread* that started the child: start
@@ -7,15 +7,18 @@ children from a thread that lives as long as they are to live, which in an async
 
 import contextlib
 import ctypes
+import logging
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+logger = logging.getLogger(__name__)
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
@@ -98,3 +101,15 @@ def _group(user: int | None) -> int | None:
     import pwd  # noqa: PLC0415 - there is none on Windows
 
     return pwd.getpwuid(user).pw_gid
+
+
+def end_within(seconds: float) -> None:
+    """This process, which was told to stop, ends by then: something outside that does not answer would keep it for as long as it likes."""
+
+    def end() -> None:
+        logger.error("it did not stop within %.0f s, and ends now: something outside does not answer", seconds)
+        os._exit(1)
+
+    late = threading.Timer(seconds, end)
+    late.daemon = True
+    late.start()

@@ -3,10 +3,14 @@
 import asyncio
 import random
 import re
+import signal
 import socket
+import subprocess
 import time
-from contextlib import ExitStack, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 import pytest
@@ -18,7 +22,7 @@ from tests.faults.crowd import Crowd
 from tests.faults.history import History, replayed
 from tests.faults.killing import until
 from tests.faults.proxy import Proxy, bad_weather
-from tests.faults.site import Site
+from tests.faults.site import Site, answered
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 
@@ -52,27 +56,42 @@ async def test_whatever_the_way_to_the_server_loses_each_command_is_done_once(si
     assert history.counts["unknown for ever"] == 0
 
 
+class Behind(NamedTuple):
+    """A server whose way to its database is ours to spoil."""
+
+    proxy: Proxy
+    site: Site
+    server: subprocess.Popen[bytes]
+
+
 @pytest.fixture
-def socket_file(database: str) -> str:
-    """Of the database."""
-    return f"{conninfo.conninfo_to_dict(database)['host']}/.s.PGSQL.5432"
+def behind(tmp_path: Path, database: str, free_port: int) -> Callable[..., AbstractAsyncContextManager[Behind]]:
+    """Takes options of tests/faults/server.py."""
+
+    @asynccontextmanager
+    async def begun(*own: str) -> AsyncIterator[Behind]:
+        async with Proxy(path=f"{conninfo.conninfo_to_dict(database)['host']}/.s.PGSQL.5432") as proxy:
+            url = conninfo.make_conninfo(database, host="127.0.0.1", port=str(proxy.port))
+            site = await asyncio.to_thread(Site, tmp_path / "ledger", free_port, url)
+            server = await asyncio.to_thread(site.begun, *SOON, *own)
+            try:
+                yield Behind(proxy, site, server)
+            finally:
+                await asyncio.to_thread(process.stop, server)
+
+    return begun
 
 
-async def test_whatever_the_way_to_the_database_loses_each_command_is_done_once(
-    tmp_path: Path, database: str, socket_file: str, free_port: int
-) -> None:
+Begun = Callable[..., AbstractAsyncContextManager[Behind]]
+
+
+async def test_whatever_the_way_to_the_database_loses_each_command_is_done_once(behind: Begun, database: str) -> None:
     history = History()
-    async with Proxy(path=socket_file) as proxy:
-        behind = conninfo.make_conninfo(database, host="127.0.0.1", port=str(proxy.port))
-        site = await asyncio.to_thread(Site, tmp_path / "ledger", free_port, behind)
-        server = await asyncio.to_thread(site.begun, *SOON)
-        try:
-            async with Crowd(site.url, history, timeout_s=5.0) as crowd:
-                had = await storm(crowd, proxy)
-            assert server.poll() is None, site.log_text[-3000:]
-            assert await site.findings(history, database) == []
-        finally:
-            await asyncio.to_thread(process.stop, server)
+    async with behind() as (proxy, site, server):
+        async with Crowd(site.url, history, timeout_s=5.0) as crowd:
+            had = await storm(crowd, proxy)
+        assert server.poll() is None, site.log_text[-3000:]
+        assert await site.findings(history, database) == []
 
     assert sum(had.values()) == BOUTS
     assert history.counts["unknown at least once"] > 3
@@ -80,24 +99,18 @@ async def test_whatever_the_way_to_the_database_loses_each_command_is_done_once(
 
 
 async def test_an_answer_of_the_database_that_is_cut_off_is_unknown_and_the_same_key_gives_the_receipt(
-    tmp_path: Path, database: str, socket_file: str, free_port: int
+    behind: Begun, database: str
 ) -> None:
     history = History()
-    async with Proxy(path=socket_file) as proxy:
-        behind = conninfo.make_conninfo(database, host="127.0.0.1", port=str(proxy.port))
-        site = await asyncio.to_thread(Site, tmp_path / "ledger", free_port, behind)
-        server = await asyncio.to_thread(site.begun, *SOON)
-        try:
-            async with Crowd(site.url, history) as crowd:
-                await crowd.live(lambda: crowd.people < 1)
-                proxy.down.cut = True
-                asking = asyncio.create_task(crowd.live(lambda: crowd.people < 2))
-                await asyncio.sleep(2.5)
-                proxy.heal()
-                await asking
-            assert await site.findings(history, database) == []
-        finally:
-            await asyncio.to_thread(process.stop, server)
+    async with behind() as (proxy, site, _):
+        async with Crowd(site.url, history) as crowd:
+            await crowd.live(lambda: crowd.people < 1)
+            proxy.down.cut = True
+            asking = asyncio.create_task(crowd.live(lambda: crowd.people < 2))
+            await asyncio.sleep(2.5)
+            proxy.heal()
+            await asking
+        assert await site.findings(history, database) == []
 
     first = next(deed for deed in history.deeds.values() if deed.unknown)
     assert first.unknown[0].startswith("504"), first.unknown
@@ -119,27 +132,33 @@ async def test_a_server_that_forgets_receipts_is_found_by_answers_that_get_lost(
     assert any("was refused" in finding or "more than once" in finding for finding in findings), findings
 
 
-async def test_a_server_that_swallows_the_silence_of_its_database_is_found(
-    tmp_path: Path, database: str, socket_file: str, free_port: int
-) -> None:
+async def test_a_server_that_swallows_the_silence_of_its_database_is_found(behind: Begun, database: str) -> None:
     history = History()
-    async with Proxy(path=socket_file) as proxy:
-        behind = conninfo.make_conninfo(database, host="127.0.0.1", port=str(proxy.port))
-        site = await asyncio.to_thread(Site, tmp_path / "ledger", free_port, behind)
-        server = await asyncio.to_thread(site.begun, *SOON, "--bug", "swallow silence")
-        try:
-            async with Crowd(site.url, history, timeout_s=5.0, patience_s=6.0) as crowd:
-                await crowd.live(lambda: crowd.people < 1)
-                proxy.up.cut = True
-                asking = asyncio.create_task(crowd.live(lambda: crowd.people < 2))
-                await asyncio.sleep(2.0)
-                proxy.heal()
-                await asyncio.gather(asking, return_exceptions=True)
-            findings = history.findings(replayed(site.log, await site.records(database))[1])
-        finally:
-            await asyncio.to_thread(process.stop, server)
+    async with behind("--bug", "swallow silence") as (proxy, site, _):
+        async with Crowd(site.url, history, timeout_s=5.0, patience_s=6.0) as crowd:
+            await crowd.live(lambda: crowd.people < 1)
+            proxy.up.cut = True
+            asking = asyncio.create_task(crowd.live(lambda: crowd.people < 2))
+            await asyncio.sleep(2.0)
+            proxy.heal()
+            await asyncio.gather(asking, return_exceptions=True)
+        findings = history.findings(replayed(site.log, await site.records(database))[1])
 
     assert any("acknowledged and is not in the log" in finding for finding in findings), findings
+
+
+async def test_while_the_database_hangs_nobody_is_ready_and_who_is_told_to_stop_stops(behind: Begun) -> None:
+    short = ("--limit", "adapters.log.election:LEASE_S=2.0", "--limit", "gridledger:STOP_S_MAX=2.0")
+    async with behind(*short) as (proxy, site, server):
+        proxy.up.cut = proxy.down.cut = True
+        took_s = await asyncio.to_thread(until, lambda: answered(f"{site.url}/readyz") == 503, "a server that says so")
+        began = time.monotonic()
+        server.send_signal(signal.SIGTERM)
+        status = await asyncio.to_thread(server.wait, 30)
+
+        assert took_s < 2.0 + 2.0, "no longer than a lease lasts"
+        assert (status, time.monotonic() - began < 2.0 + 2.0) == (1, True)
+        assert "did not stop" in site.log_text.splitlines()[-1]
 
 
 async def test_a_slow_reader_is_dropped_and_goes_on_without_a_gap(site: Site) -> None:
