@@ -52,6 +52,14 @@ def test_a_head_that_does_not_hold_is_a_finding(bundle: Path, head: str) -> None
     assert done.stderr == ""
 
 
+def test_no_head_is_recommended_beside_what_refutes_it(bundle: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "report.md"
+    done = gridledger(str(bundle), "--head", f"100:{'0' * 64}", "--report", str(kept))
+
+    assert done.returncode == 1
+    assert "to note for the next time" not in (done.stdout + kept.read_text()).lower()
+
+
 @pytest.mark.parametrize("head", ["100", "100:abc", f"-1:{'0' * 64}", f"1:{'G' * 64}", f"1:{'0' * 64}:2", ""])
 def test_a_head_that_is_none_is_one_line_and_bad_input(bundle: Path, head: str) -> None:
     done = gridledger(str(bundle), f"--head={head}")

@@ -30,7 +30,8 @@ def test_one_seed_of_every_fraud_is_a_table_and_a_verdict(tmp_path: Path) -> Non
 
 
 def test_a_log_without_a_place_for_some_is_drilled_with_the_others(tmp_path: Path) -> None:
-    done = drill(str(forging.bundle(tmp_path / "b")), "--seeds", "1", "--json")
+    path = str(forging.bundle(tmp_path / "b"))
+    done, shown = drill(path, "--seeds", "1", "--json"), drill(path, "--seeds", "1")
     drilled = json.loads(done.stdout)
 
     assert done.returncode == 0
@@ -40,6 +41,7 @@ def test_a_log_without_a_place_for_some_is_drilled_with_the_others(tmp_path: Pat
         "override by one person",
         "move frozen money",
     }
+    assert "3 kinds had no place in this log" in shown.stdout
 
 
 @pytest.mark.parametrize("what", ["nothing", "forged"])

@@ -67,6 +67,13 @@ def test_a_seed_does_the_same_twice_and_in_another_process_with_other_hashes() -
         assert other.stdout.strip() == play(of_seed(seed)).trace
 
 
+@pytest.mark.parametrize("nothing", [("--seconds", "0"), ("--seconds", "-1"), ("--seeds", "-1")])
+def test_a_run_of_nothing_is_no_success(nothing: tuple[str, str]) -> None:
+    done = subprocess.run([sys.executable, "-m", "tests.simulator", *nothing], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+
+
 @pytest.mark.parametrize("file", FOUND, ids=lambda file: file.stem)
 def test_what_was_found_once_is_not_found_again(file: Path) -> None:
     assert play(scripts.read(file.read_bytes())).finding == ""

@@ -68,6 +68,16 @@ def test_a_ledger_outlives_its_server_and_a_view_is_rebuilt_while_it_serves(tmp_
     assert int(second["size"]) == int(first["size"]) + 1, "an election, and nothing else"
 
 
+@pytest.mark.parametrize("url", ["postgresql://127.0.0.1:1/nothing", "nonsense"])
+def test_a_ledger_that_could_not_begin_leaves_a_directory_in_which_one_can(tmp_path: Path, url: str) -> None:
+    directory = tmp_path / "ledger"
+    failed = gridledger("init", str(directory), "--database-url", url)
+    again = gridledger("init", str(directory))
+
+    assert (failed.returncode, len(failed.stderr.splitlines())) == (3, 1)
+    assert again.returncode == 0, again.stderr
+
+
 def test_keys_and_secrets_are_for_their_owner_alone(tmp_path: Path) -> None:
     directory = tmp_path / "ledger"
     assert gridledger("init", str(directory)).returncode == 0

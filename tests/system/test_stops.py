@@ -59,7 +59,7 @@ STOPS: list[tuple[str, tuple[str, ...], str, str]] = [
     (
         "a byte of a block was changed",
         (f"UPDATE block SET record = overlay(record PLACING 'x' FROM octet_length(record) - 5) WHERE size = {LAST}",),
-        "do not fold to",
+        "the lines at size 12 do not fold to",
         "restore the log from a copy",
     ),
     ("the log lost its end", (f"DELETE FROM block WHERE size = {LAST}",), "the log ends at size 12", "reaches that position"),
