@@ -37,9 +37,9 @@ kill of any but PostgreSQL; nothing survives the loss of power."""
 _OWNERS = ("postgres", "nobody")
 _READY_S_MAX = 30.0
 POLL_S, AGAIN_S, AGAIN_S_MAX = 0.05, 0.05, 5.0
+"""How soon it is seen that a server ended; the pause before it is started again, twice as long each time up to the latter."""
 CLAIM_S = 0.5
 """Whoever was killed holds the claim to its data for a moment longer."""
-"""How soon it is seen that a server ended; the pause before it is started again, twice as long each time up to the latter."""
 _SOCKET_PATH_MAX = 100
 HAS_PROC = Path("/proc/self").exists()
 """Whether the system tells who runs; without that PostgreSQL judges alone."""

@@ -53,7 +53,8 @@ class Election:
         """None: nobody, or not known."""
         self._until_s, self._heard_s = 0.0, float("-inf")
         """Of our lease, by this machine's steady clock."""
-        self._wanted = False
+        self._wanted, self._lapsed = False, False
+        """Whether we want to lead; and whether our lease ran out since we began to: somebody may have led, and gone, in between."""
         self._changed, self._turn = asyncio.Condition(), asyncio.Lock()
         self._standing: asyncio.Task[None] | None = None
         self._session: Session | None = None
@@ -70,7 +71,7 @@ class Election:
 
     @property
     def held(self) -> bool:
-        return self.holder == self.me and time.monotonic() < self._until_s
+        return self.holder == self.me and not self._lapsed and time.monotonic() < self._until_s
 
     @property
     def fresh(self) -> bool:
@@ -97,7 +98,7 @@ class Election:
             await self._changed.wait_for(lambda: self.elsewhere is None or self.elsewhere.address != address)
 
     async def acquire(self) -> None:
-        self._wanted = True
+        self._wanted, self._lapsed = True, False
         with suppress(Error, OSError, TimeoutError):  # else who stands in line asks soon
             async with await self._connect() as session:
                 await self._ask(session)
@@ -149,6 +150,8 @@ class Election:
             if self.holder == self.me:
                 if before != self.me:
                     logger.warning("the lease is ours")  # who operates several servers wants to know
+                elif asked_s >= self._until_s:
+                    self._lapsed = True
                 self._until_s = asked_s + LEASE_S
         async with self._changed:
             self._changed.notify_all()
