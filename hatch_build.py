@@ -14,13 +14,15 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 NAME = "gridledger"
-ROOMS = ("domain", "projections", "adapters", "worker_runtime", "auditor", "api", "cli", "demo")
+ROOMS = ("domain", "projections", "adapters", "worker_runtime", "auditor", "api", "explorer", "cli", "demo", "roles")
 FOLDERS = (*ROOMS, "examples")
 """Everything that is imported; of the examples, those that are no projects of their own."""
 DATA = ("migrations", "contracts")
 """Folders without Python that modules read at run time, relative to their own place: it is the same in both layouts."""
 
 MODULE = re.compile(rf"(?:{'|'.join(FOLDERS)})(?:\.\w+)+")
+BEFORE = re.compile(rb"""^\s*(?:[rRuUbB]{0,2}['"]+)?""")
+"""What stands before a name: space, and of a text its prefix and quotes."""
 MAIN = f'"""`python -m {NAME}`."""\n\nfrom {NAME} import main\n\nmain()\n'
 
 
@@ -32,7 +34,7 @@ def nested(source: str, root: Path) -> str:
     for (line, column), words in sorted(_places(ast.parse(source), root).items(), reverse=True):
         raw = lines[line - 1].encode()
         # Behind `from` may be more than one space, before a text's quote a letter.
-        name = raw[column:].lstrip(b"\t rRuUbB'\"")
+        name = BEFORE.sub(b"", raw[column:], count=1)
         lines[line - 1] = (raw[: len(raw) - len(name)] + words.encode() + name).decode()
     return "".join(lines)
 

@@ -7,17 +7,7 @@ from domain.ids import LogId
 from domain.log.merkle import Mark
 from domain.treasury import chain
 
-
-class _Log(msgspec.Struct, rename="camel"):
-    topics: list[str]
-    data: str
-    block_number: str
-    block_hash: str
-    transaction_hash: str
-    log_index: str
-
-
-_LOGS = msgspec.json.Decoder(list[_Log])
+_LOGS = msgspec.json.Decoder(list[node.Log])
 _DEPOSITED, _PAID, _FAILED, _ANCHORED = (
     "0x" + typed.keccak(signature).hex()
     for signature in (
@@ -74,7 +64,10 @@ class EvmChain(node.Node):
             return []
         return [Mark(log, number, root.hex(), sealed=False)] if (number := int.from_bytes(size, "big")) else []
 
-    async def _logs(self, first: int, last: int, topics: int, *kinds: str) -> list[_Log]:
+    def _is_deposit(self, log: node.Log) -> bool:
+        return log.address.lower() == self._treasury and log.topics[:1] == [_DEPOSITED]
+
+    async def _logs(self, first: int, last: int, topics: int, *kinds: str) -> list[node.Log]:
         where = {"address": self._treasury, "fromBlock": hex(first), "toBlock": hex(last), "topics": [list(kinds)]}
         found = await self._rpc.call(_LOGS, "eth_getLogs", where)
         if any(
@@ -84,7 +77,7 @@ class EvmChain(node.Node):
         return sorted(found, key=lambda log: (rpc.number(log.block_number), rpc.number(log.log_index)))
 
 
-def _place(log: _Log) -> tuple[str, int, int, str]:
+def _place(log: node.Log) -> tuple[str, int, int, str]:
     return log.transaction_hash, rpc.number(log.log_index), rpc.number(log.block_number), log.block_hash
 
 

@@ -151,11 +151,12 @@ class Client:
         shown = {"task": task, "fence": fence, "tile": tile, "tiles": of}
         await self._ask("POST", f"/v1/agents/{agent}/progress", content=encode(shown), patience_s=0)
 
-    async def stream(self, id: str, least_pos: int = 0) -> list[Recorded[Event]]:
-        """All events of a stream. Raises `Broken` for one that this code does not know."""
+    async def stream(self, id: str, least_pos: int = 0, version: int | None = None) -> list[Recorded[Event]]:
+        """All events of a stream, or those up to a version. Raises `Broken` for one that this code does not know."""
         found, cursor = list[Recorded[Event]](), ""
         while True:
             params: dict[str, str | int] = {"min_pos": least_pos, "limit": PAGE_MAX, **({"cursor": cursor} if cursor else {})}
+            params |= {} if version is None else {"version": version}
             page = msgspec.json.decode((await self._ask("GET", f"/v1/streams/{id}", params=params)).content, type=_Page)
             found += [wire.event(bytes(line)) for line in page.events]
             if not (cursor := page.next or ""):

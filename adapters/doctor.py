@@ -1,6 +1,7 @@
 """What this machine has of what Gridledger needs, and for each missing thing the exact fix. Tried, not guessed."""
 
 import contextlib
+import importlib.metadata
 import platform
 import shutil
 import socket
@@ -12,6 +13,8 @@ from typing import Literal
 
 from adapters import postgres_server
 from adapters.evm import anvil
+from adapters.kafka import brokers
+from domain.log.log import Unreachable
 from domain.value import Value
 
 DISK_MIB_MIN = 1024
@@ -36,11 +39,13 @@ class Part(Value):
     """The command, or the one thing to do, that mends it."""
 
 
-def examine(directory: Path, tools: Path, sandbox: Callable[[], str | None], gpus: Callable[[], Sequence[str]]) -> list[Part]:
+def examine(
+    directory: Path, tools: Path, sandbox: Callable[[], str | None], gpus: Callable[[], Sequence[str]], kafka: str = ""
+) -> list[Part]:
     """Looks at everything; takes a few seconds.
 
     `directory` is where data is to lie, `tools` npm's folder (`adapters.evm.anvil.find`), `sandbox` tells what keeps the sandbox
-    from working, or nothing, and `gpus` the models of the graphics processors.
+    from working, or nothing, `gpus` the models of the graphics processors, and `kafka` are the servers of a cluster that is to be used.
     """
     return [
         _python(),
@@ -50,6 +55,8 @@ def examine(directory: Path, tools: Path, sandbox: Callable[[], str | None], gpu
         _compiler(),
         _sandbox(sandbox),
         _gpu(gpus),
+        _broker(tools),
+        *([_cluster(kafka)] if kafka else []),
         _disk(directory),
         _loopback(),
     ]
@@ -111,6 +118,30 @@ def _gpu(gpus: Callable[[], Sequence[str]]) -> Part:
     if models := gpus():
         return Part("gpu", "ok", ", ".join(models))
     return Part("gpu", "without", "CPU only: NVIDIA's driver library tells of no device", "if there is one: nvidia-smi tells what is wrong")
+
+
+def _broker(tools: Path) -> Part:
+    try:
+        program = brokers.find(tools)
+    except brokers.Unavailable as fault:
+        found, _, fix = str(fault).rpartition(": ")
+        return Part("kafka", "without", f"{found}; no broker of our own runs here", fix)
+    return Part("kafka", "ok", f"{brokers.VERSION}, with Java {brokers.version(program.java)} at {program.java}")
+
+
+def _cluster(servers: str) -> Part:
+    """Of the settings: its answer, as a client without credentials gets it."""
+    try:
+        from adapters.kafka import topic  # noqa: PLC0415 - its client may be what is missing
+    except ImportError:
+        return Part("cluster", "missing", "no client confluent-kafka", "pip install 'gridledger[kafka]'")
+    try:
+        found = topic.ledgers(servers)
+    except Unreachable as silence:
+        fix = "start it (gridledger kafka start), or mend GRIDLEDGER_KAFKA_BOOTSTRAP; SASL and TLS: kafka.properties (docs/kafka.md)"
+        return Part("cluster", "missing", f"{servers}: {silence}", fix)
+    client = importlib.metadata.version("confluent-kafka")
+    return Part("cluster", "ok", f"{servers} answers confluent-kafka {client}; topics of ledgers: {len(found)}")
 
 
 def _disk(directory: Path) -> Part:

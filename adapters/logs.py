@@ -9,11 +9,14 @@ What must not be known is taken out on the way, by the name of its field and by 
 first is not to log it.
 """
 
+import asyncio
 import logging
 import re
 import sys
 import traceback
+from collections import deque
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TextIO
 
 import msgspec
@@ -36,6 +39,8 @@ _LOOKS = (
     (re.compile(rf"(?i)\b({_NAMED})(\"?\s{{0,3}}[=:]\s{{0,3}}\"?)[^\s\"&,;]+"), rf"\1\2{HIDDEN}"),
 )
 """What secrets look like in a text. Every repetition before a fixed part is bounded: texts come from outside."""
+_SUSPECT = re.compile(r"[\s=:]|eyJ")
+"""In a text without any of these there is none of those looks."""
 
 
 def set_up(output: TextIO = sys.stderr, level: str = "info") -> None:
@@ -44,30 +49,64 @@ def set_up(output: TextIO = sys.stderr, level: str = "info") -> None:
     `level` is one of LEVELS. Libraries are heard from `warning` on, or from `level` where that is higher.
     """
     number = getattr(logging, level.upper())
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-    ]
+    bound: list[Processor] = [structlog.contextvars.merge_contextvars, structlog.stdlib.add_log_level]
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True, key="time")
+    written: list[Processor] = [_failure, hide, stamp, _in_order, _line]
     handler = logging.StreamHandler(output)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, _name_of_library],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _failure, hide, _in_order, _line],
+            foreign_pre_chain=[*bound, _name_of_library],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *written],
         )
     )
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(max(number, logging.WARNING))
     logging.captureWarnings(capture=True)
-    ours = logging.getLogger("gridledger")
-    ours.setLevel(number)
+    # Ours go straight to the output: by way of the standard module a line costs twice as much, and there is one for each command.
+    lines = Lines(output)
     structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=lambda *_: ours,
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[*bound, *written],
+        logger_factory=lambda *_: lines,
+        wrapper_class=structlog.make_filtering_bound_logger(number),
         cache_logger_on_first_use=False,
     )
+
+
+class Lines:
+    """Where our lines go. What is only told is written when the event loop has had its turn, that of all commands of a block at once; a
+    warning, and what is said where no loop runs, is written at once, with all before it."""
+
+    def __init__(self, output: TextIO) -> None:
+        self._output, self._waiting = output, deque[str]()
+        self._turn: asyncio.AbstractEventLoop | None = None
+        """The loop at the end of whose turn they are written."""
+
+    def msg(self, line: str) -> None:
+        self._waiting.append(line)
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._write()
+            return
+        if loop is not self._turn:
+            self._turn = loop
+            loop.call_soon(self._write)
+
+    def warning(self, line: str) -> None:
+        self._waiting.append(line)
+        self._write()
+
+    debug = info = msg
+    error = critical = exception = warning
+
+    def _write(self) -> None:
+        self._turn = None
+        lines = list[str]()
+        while self._waiting:
+            lines.append(self._waiting.popleft())
+        self._output.write("".join([f"{line}\n" for line in lines]))
+        self._output.flush()
 
 
 def hide(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
@@ -77,8 +116,7 @@ def hide(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
 
 def _hidden(name: str, value: object) -> object:
     """`value` as it may be written under `name`."""
-    words = [word.lower() for word in _WORDS.findall(name)]
-    if value is not None and words and (words[-1] in _LAST_WORDS or _ANY_WORDS.intersection(words)):
+    if value is not None and _is_secret(name):
         return HIDDEN
     match value:
         case None | bool() | int() | float():
@@ -95,7 +133,15 @@ def _hidden(name: str, value: object) -> object:
             return _seemly(str(value))
 
 
+@lru_cache(maxsize=1_000)
+def _is_secret(name: str) -> bool:
+    words = [word.lower() for word in _WORDS.findall(name)]
+    return bool(words) and (words[-1] in _LAST_WORDS or not _ANY_WORDS.isdisjoint(words))
+
+
 def _seemly(text: str) -> str:
+    if len(text) <= TEXT_MAX and not _SUSPECT.search(text):
+        return text
     # Cut twice: a secret that the first cut went through lies beyond the second.
     seemly = text[: 2 * TEXT_MAX]
     for look, instead in _LOOKS:

@@ -17,7 +17,7 @@ _APPLIED = """
     CREATE TABLE IF NOT EXISTS migration (
         name text PRIMARY KEY, sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now()
     )"""
-_LOCK = 0x67_72_69_64
+LOCK = 0x67_72_69_64
 """Key of the advisory lock: "grid"."""
 
 
@@ -34,7 +34,7 @@ def apply(uri: str, folder: Path = MIGRATIONS) -> list[str]:
     checksums = {name: sha256(text.encode()).hexdigest() for name, text in files.items()}
     with psycopg.connect(uri) as db, db.transaction():
         db.execute("SET LOCAL client_min_messages = warning")
-        db.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        db.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
         db.execute(_APPLIED)
         applied: dict[str, str] = dict(db.execute("SELECT name, sha256 FROM migration ORDER BY name").fetchall())
         _compare(applied, checksums)

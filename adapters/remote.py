@@ -1,18 +1,25 @@
-"""The server that leads, as another server reaches it: a request is handed on as it came, and the answer comes back as it is."""
+"""The server that leads, as other processes of its ledger reach it: a request is handed on as it came, and the answer comes back as it
+is; and what daemons ask for is decided there, many commands in one request.
+"""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
+import msgspec
 
+from domain.log import asks
 from domain.log.log import Busy, OutcomeUnknown
+from domain.log.receipts import Ask, Receipt
 
 CONNECT_S, ANSWER_S, CONNECTIONS_MAX = 2.0, 30.0, 1_000
 FIND_S = 1.0
 """How long a request waits while nobody leads."""
 NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
+STATUS_OK = 200
 PER_HOP = {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "host"}
 """Headers that concern one connection (RFC 9110 §7.6.1)."""
 
@@ -78,3 +85,81 @@ async def chunks(response: httpx2.Response) -> AsyncIterator[bytes]:
             yield chunk
     except httpx2.TransportError as silence:
         raise OutcomeUnknown from silence
+
+
+class Remote:
+    """`submit` of one account where somebody else leads: the same callable as the sequencer's. What is asked for while a request is on its
+    way goes with the next one, together."""
+
+    def __init__(self, leader: Leader, api_secret: str) -> None:
+        """`api_secret` is the account's."""
+        self._leader = leader
+        self._headers = {"Authorization": f"Bearer {api_secret}", "Content-Type": "application/json"}
+        self._waiting: deque[tuple[asks.Carried, asyncio.Future[Receipt]]] = deque()
+        self._turn = asyncio.Lock()
+
+    async def submit(self, ask: Ask) -> Receipt:
+        """Raises what the leader's own `submit` raises, `Busy` if there is none, `OutcomeUnknown` if it did not answer, and `ValueError`
+        for what no daemon asks for."""
+        answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        self._waiting.append((asks.Carried.of(ask), answer))
+        try:
+            async with self._turn:
+                if not answer.done():
+                    await self._send(self._some())
+            return await answer
+        finally:
+            if not answer.cancel() and not answer.cancelled():  # who does not wait any more asks for nothing
+                answer.exception()  # nor does he want to hear what he asked for came to
+
+    def _some(self) -> list[tuple[asks.Carried, asyncio.Future[Receipt]]]:
+        """As many as fit into one request, the oldest first."""
+        some, size = list[tuple[asks.Carried, asyncio.Future[Receipt]]](), 0
+        while self._waiting and len(some) < asks.ASKS_MAX and size < asks.ASKS_BYTES_MAX:
+            carried, answer = self._waiting.popleft()
+            if not answer.done():
+                some.append((carried, answer))
+                size += len(bytes(carried.command))
+        return some
+
+    async def _send(self, some: list[tuple[asks.Carried, asyncio.Future[Receipt]]]) -> None:
+        try:
+            outcomes = await self._said(len(some), asks.encode([carried for carried, _ in some]))
+        except Exception as fault:
+            for _, answer in some:
+                settle(answer, fault)
+            return
+        except BaseException:
+            for _, answer in some:
+                settle(answer, OutcomeUnknown())
+            raise
+        for (_, answer), outcome in zip(some, outcomes, strict=True):
+            try:
+                settle(answer, outcome.receipt())
+            except Exception as refusal:
+                settle(answer, refusal)
+
+    async def _said(self, count: int, body: bytes) -> list[asks.Outcome]:
+        """So many. Raises what the request as a whole came to."""
+        async with self._leader.ask("POST", asks.PATH, self._headers, once(body)) as (status, _, chunks):
+            said = b"".join([chunk async for chunk in chunks])
+        try:
+            if status == STATUS_OK and len(found := asks.read_outcomes(said)) == count:
+                return found
+            code = str(msgspec.json.decode(said)["code"])
+        except (msgspec.MsgspecError, RecursionError, KeyError, TypeError) as nonsense:
+            raise OutcomeUnknown from nonsense
+        raise asks.fault(code, {})
+
+
+def settle(answer: "asyncio.Future[Receipt]", outcome: Receipt | Exception) -> None:
+    if answer.done():
+        return
+    if isinstance(outcome, Exception):
+        answer.set_exception(outcome)
+    else:
+        answer.set_result(outcome)
+
+
+async def once(body: bytes) -> AsyncIterator[bytes]:
+    yield body

@@ -74,6 +74,10 @@ class Sequencer:
         """Commands in the queue."""
         return len(self._queue)
 
+    def now_us(self) -> int:
+        """The time on this process's ledger, which it stamps events with when it leads."""
+        return self._clock.now_us()
+
     async def submit(self, ask: Ask) -> Receipt:
         """What the command came to, once it is in the log. Raises `Refused` if it was refused, `Busy` if it was not even considered,
         `OutcomeUnknown` if nobody knows, `Unreachable` if an older receipt could not be read."""
@@ -168,8 +172,11 @@ class Sequencer:
             try:
                 if ledger.spoiled:
                     raise OutcomeUnknown
-                if block := ledger.seal(self._clock.now_us()):
+                if block := ledger.seal(self.now_us()):
                     await self._log.append(block)
+                    self._succession.stood = block.after
+                    if self._history:
+                        self._history.keep(block)
                 elif answers and not self._succession.lease.held:
                     await self._succession.confirm(ledger)
             except BaseException:
@@ -184,7 +191,7 @@ class Sequencer:
     async def _work(self, ledger: Ledger, *, pause: bool) -> None:
         """Until there is something to do. `pause`: there was nothing a moment ago, whatever the timers say."""
         while not (self._queue or self._stopping.is_set() or self._succession.deposed):
-            now_us = self._clock.now_us()
+            now_us = self.now_us()
             due_us = house.wakes_us(ledger.world, now_us)
             wait_s = None if due_us is None else max((due_us - now_us) / 1e6, IDLE_S if pause else 0.0)
             if wait_s is not None and wait_s <= 0:
@@ -198,7 +205,7 @@ class Sequencer:
 
     def _decide(self, ledger: Ledger) -> tuple[list[Answer], list[Outcome]]:
         answers, outcomes = list[Answer](), list[Outcome]()
-        now_us, stop = self._clock.now_us(), time.monotonic() + DECIDE_S_MAX
+        now_us, stop = self.now_us(), time.monotonic() + DECIDE_S_MAX
         while self._queue and len(answers) < COMMANDS_PER_BLOCK_MAX and not ledger.full and not ledger.spoiled:
             ask, answer = self._take()
             answers.append(answer)
@@ -222,8 +229,10 @@ class Sequencer:
         """The receipt of a command that was done in an earlier block."""
         if (history := self._history) is None:
             raise OutcomeUnknown
-        first = receipt.position
-        async with aclosing(history.lines(first - 1, first + receipt.count - 1)) as found:
+        first, last = receipt.position, receipt.position + receipt.count - 1
+        if recent := history.recent(first - 1, last):
+            return Receipt(first, receipt.count, recent)
+        async with aclosing(history.lines(first - 1, last)) as found:
             return Receipt(first, receipt.count, tuple([line async for _, line in found]))
 
 

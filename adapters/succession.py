@@ -11,13 +11,13 @@ import gc
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Protocol
 
-from domain.log.block import Void
-from domain.log.ledger import Ledger
+from domain.log.block import Void, judge
+from domain.log.ledger import Ledger, Moved
 from domain.log.log import Log, Lost, OutcomeUnknown, Unreachable, holds
-from domain.log.merkle import Mark
+from domain.log.merkle import Head, Mark
 
 RETRY_S = 0.05
 CLOCK_US_MAX = 5_000_000
@@ -56,7 +56,7 @@ class Clock:
 
     def __init__(self, wall: Callable[[], int] = wall_us, steady: Callable[[], int] = steady_us) -> None:
         self._wall, self._steady = wall, steady
-        self._ahead_us = 0
+        self.set()
 
     def set(self) -> None:
         self._ahead_us = self._wall() - self._steady()
@@ -125,6 +125,8 @@ class Succession:
         self.rivals, self.lease, self._known = lease is not None, lease or Alone(), known
         self.deposed = False
         """Somebody else has the lease."""
+        self.stood: Head | None = None
+        """The last head that this process has led to, and knows to be in the log."""
 
     async def watch_lease(self, wake: asyncio.Event) -> None:
         """Until cancelled; `wake` is set when the lease is lost."""
@@ -186,8 +188,8 @@ class Succession:
         while True:
             self.require_lease()
             try:
-                seen = await self._known() if election is None else ()
-                await self._catch_up(ledger)
+                seen = await self._seen(patient=not again) if election is None else ()
+                await catch_up(self._log, ledger)
                 if election is None:
                     await self._see_whole(ledger, seen)
             except Unreachable:
@@ -205,9 +207,21 @@ class Succession:
                 await self._log.append(election)
             except (Lost, OutcomeUnknown):
                 await asyncio.sleep(RETRY_S)
+        self.stood = ledger.head
         settle_memory()
         logger.warning("leading from position %d", ledger.head.size)  # libraries are heard from warnings on
         return ledger
+
+    async def _seen(self, *, patient: bool) -> Sequence[Mark]:
+        """What others have seen of the log, and we. Who leads already goes by what he led to while nobody can be asked; else raises
+        `Unreachable`."""
+        mine = [self.stood.mark] if self.stood else []
+        try:
+            return [*await self._known(), *mine]
+        except Unreachable:
+            if patient:
+                raise
+            return mine
 
     async def _compare_clocks(self, *, patient: bool) -> None:
         """Who leads already goes on while there is nothing to compare with."""
@@ -226,25 +240,36 @@ class Succession:
     async def _see_whole(self, ledger: Ledger, seen: Sequence[Mark]) -> None:
         """A log that ends before what others had seen of it before we read it to its end is not led, nor one that is a copy."""
         head = ledger.head
+        if head.sealed:
+            raise Moved(f"the log was sealed at size {head.size}, root {head.root}, to go on at {ledger.world.heir}")
         if self._home and head.size and ledger.world.home != (here := await self._home()):
             raise Copied(f"the ledger lives in {ledger.world.home}, and this is {here}")
-        for mark in seen:
-            if mark.size > head.size or (mark.size == head.size and mark.root != head.root):
-                raise Behind(f"the log ends at size {head.size} root {head.root}, and somebody has read size {mark.size} root {mark.root}")
-
-    async def _catch_up(self, ledger: Ledger) -> None:
-        async with aclosing(self._log.read(ledger.head.size)) as records:
-            async for record in records:
-                fold(ledger, record)
+        require_whole(head, seen)
 
     async def confirm(self, ledger: Ledger) -> None:
         """Answers without a block rest on our head being the log's. With the lease it is; without, somebody may have led meanwhile."""
         try:
             async with aclosing(self._log.read(ledger.head.size)) as records:
-                async for _ in records:
-                    raise Lost
+                async for record in records:
+                    with suppress(Void):
+                        judge(ledger.head.mark, record)
+                        raise Lost
         except Unreachable as silence:
             raise OutcomeUnknown from silence
+
+
+def require_whole(head: Head, seen: Sequence[Mark]) -> None:
+    """Raises `Behind` where somebody has read more of the log, or something else."""
+    for mark in seen:
+        if mark.size > head.size or (mark.size == head.size and mark.root != head.root):
+            raise Behind(f"the log ends at size {head.size} root {head.root}, and somebody has read size {mark.size} root {mark.root}")
+
+
+async def catch_up(log: Log, ledger: Ledger) -> None:
+    """Fold up to the log's end. Raises `Unreachable`, `Broken`, `Diverged`."""
+    async with aclosing(log.read(ledger.head.size)) as records:
+        async for record in records:
+            fold(ledger, record)
 
 
 def fold(ledger: Ledger, record: bytes) -> None:

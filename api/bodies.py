@@ -36,8 +36,14 @@ async def read(request: Request, maximum: int = BODY_BYTES_MAX) -> bytes:
 
 def fields(body: bytes) -> dict[str, Any]:
     """The object that the body is; nothing at all is an empty one. Raises `Malformed`."""
-    if not body:
-        return {}
+    found = parsed(body) if body else {}
+    if not isinstance(found, dict):
+        raise Malformed(reason="it is not an object")
+    return found
+
+
+def parsed(body: bytes) -> Any:
+    """The JSON that the body is. Raises `Malformed`."""
     try:
         text = body.decode()
     except UnicodeDecodeError:
@@ -45,14 +51,11 @@ def fields(body: bytes) -> dict[str, Any]:
     if depth(text) > DEPTH_MAX:
         raise Malformed(reason=f"it is nested more than {DEPTH_MAX} deep")
     try:
-        found = json.loads(text, object_pairs_hook=once, parse_constant=constant)
+        return json.loads(text, object_pairs_hook=once, parse_constant=constant)
     except json.JSONDecodeError as error:
         raise Malformed(reason=f"it is not JSON at line {error.lineno}, column {error.colno}") from None
     except ValueError:
         raise Malformed(reason="a number has too many digits") from None
-    if not isinstance(found, dict):
-        raise Malformed(reason="it is not an object")
-    return found
 
 
 def depth(text: str) -> int:

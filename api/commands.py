@@ -1,24 +1,32 @@
 """Commands over HTTP. A command is its own request body, and the answer is its event lines, byte for byte the leaves of the tree: the
-caller's receipt. Endpoints take the bare `Request`: what FastAPI would do per call is done once, for OpenAPI."""
+caller's receipt. Endpoints take the bare `Request`: what FastAPI would do per call is done once, for OpenAPI.
 
-from collections.abc import Awaitable, Callable
+Several commands of one account may come in one request. Each is what it would be by itself, with its own key, its own receipt or refusal,
+and the same digest: a retry of one of them may come alone, or the other way round.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import structlog
 from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from api import bodies, checks
+from api import bodies, checks, problems
 from api.auth import keys, signatures
 from api.auth.keys import Authenticate, Caller
 from api.forward import POSITION
 from api.parts import Parts
-from api.problems import Invalid, KeyMissing
+from api.problems import Invalid, KeyMissing, Malformed, PathUnknown, TooLarge
 from api.reach import Reach
 from domain.body import Body
 from domain.errors import Refused
 from domain.house import override, rules
-from domain.ids import NO_ACCOUNT
+from domain.ids import NO_ACCOUNT, Actor
 from domain.log.receipts import Ask, Receipt
 from domain.market import bid, worker
 from domain.proof import proof, verdict
@@ -83,6 +91,32 @@ ROUTES = (
 )
 
 
+SEVERAL = "/v1/commands"
+SEVERAL_MAX, SEVERAL_BYTES_MAX = 250, 512 * 1024
+TOGETHER = [(re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", route.path)), route) for route in ROUTES if route.keyed and route.scope]
+"""What may come with others: whatever takes an Idempotency-Key, but the opening of an account, whose secret nobody has yet."""
+
+
+class Item(BaseModel):
+    """A command of several: what would be the path, the Idempotency-Key and the body of its own request."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    path: Annotated[str, Field(max_length=200, examples=["/v1/jobs/job-100/open"])]
+    key: Annotated[str, Field(max_length=36, examples=["019a9f60-7c00-7000-8000-000000000001"])]
+    body: dict[str, Any]
+
+
+class Bytes(Value):
+    """An item's body as it came: the key stands for these bytes."""
+
+    body: msgspec.Raw
+
+
+validated = TypeAdapter(Annotated[list[Item], Field(min_length=1, max_length=SEVERAL_MAX)]).validate_python
+sliced = msgspec.json.Decoder(list[Bytes]).decode
+
+
 class Commands:
     """What every command needs on its way to the ledger."""
 
@@ -91,46 +125,91 @@ class Commands:
 
     def endpoint(self, route: Route) -> Callable[[Request], Awaitable[Response]]:
         async def post(request: Request) -> Response:
-            caller = await self._caller(route, request)
+            caller, actor = await self._caller(route, request)
             key = request.headers.get("idempotency-key", "")
             if route.keyed and not key:
                 raise KeyMissing
             body = await bodies.read(request)
             command = build(route, request.path_params, bodies.fields(body))
-            asked = route.path.encode() + b"\0" + request.url.path.encode() + b"\0" + body
+            asked = digested(route, request.scope["path"], body)
             try:
-                receipt = await self._ask(route, request, caller, command, key, asked)
+                if route.subject is None:
+                    ask = await self._keyed(caller, actor, key, command, asked)
+                else:
+                    ask = await self._about(route.subject, request.path_params["worker"], caller, command, asked)
+                receipt = await self._with_lines(await self._parts.submit(ask))
             except Refused as refusal:
                 logger.info("refused", command=name(route.kind), account=caller.account, code=refusal.code)
                 raise
             self._reach.tell(receipt.last)
             logger.info("done", command=name(route.kind), account=caller.account, position=receipt.position, events=receipt.count)
             headers = {POSITION: str(receipt.last)}
-            return Response(answer(receipt), 201 if receipt.lines else 200, headers, "application/json")
+            return Response(b"{%b}" % answer(receipt), status(receipt), headers, "application/json")
 
         return post
 
-    async def _caller(self, route: Route, request: Request) -> Caller:
+    async def several(self, request: Request) -> Response:
+        """Several commands of one account, each as if it had come by itself. An item is what would be its path, its Idempotency-Key and its
+        body. They are decided in the order in which they stand; the answer has an outcome for each, in that order, and one that is refused
+        keeps none of the others from being carried out. Whatever takes an Idempotency-Key may come so, but the opening of an account. To
+        ask again, send the same, or any of them by itself under its key."""
+        caller = await self._authenticate(request)
+        ready = [await self._ready(caller, *each) for each in items(await bodies.read(request, SEVERAL_BYTES_MAX))]
+        outcomes = await asyncio.gather(*(self._outcome(each) for each in ready))
+        done = [each for each in outcomes if isinstance(each, Receipt)]
+        last = max((each.last for each in done), default=0)
+        self._reach.tell(last)
+        logger.info("several done", account=caller.account, done=len(done), refused=len(outcomes) - len(done), position=last)
+        told = [
+            b'{"status":%d,%b}' % (status(each), answer(each)) if isinstance(each, Receipt) else await problem(request, each)
+            for each in outcomes
+        ]
+        return Response(b"[%b]" % b",".join(told), 200, {POSITION: str(last)} if last else {}, "application/json")
+
+    async def _ready(self, caller: Caller, item: Item, body: bytes) -> Ask | Exception:
+        """The command on its way in, or why it does not come so far."""
+        try:
+            if len(body) > bodies.BODY_BYTES_MAX:
+                raise TooLarge(maximum=bodies.BODY_BYTES_MAX)
+            route, in_path = together(item.path)
+            caller.require(route.scope)
+            command = build(route, in_path, item.body)
+            return await self._keyed(caller, caller.account, item.key, command, digested(route, item.path, body))
+        except Exception as reason:
+            return reason
+
+    async def _outcome(self, ready: Ask | Exception) -> Receipt | Exception:
+        if isinstance(ready, Exception):
+            return ready
+        try:
+            return await self._with_lines(await self._parts.submit(ready))
+        except Exception as reason:
+            return reason
+
+    async def _caller(self, route: Route, request: Request) -> tuple[Caller, Actor]:
         if not route.scope:
-            keys.opening_actor(request)
-            return Caller(NO_ACCOUNT, ())
+            return Caller(NO_ACCOUNT, ()), keys.opening_actor(request)
         caller = await self._authenticate(request)
         caller.require(route.scope)
-        return caller
+        return caller, caller.account
 
-    async def _ask(self, route: Route, request: Request, caller: Caller, command: Body, key: str, asked: bytes) -> Receipt:
+    async def _keyed(self, caller: Caller, actor: Actor, key: str, command: Body, asked: bytes) -> Ask:
+        first, second = signatures.signers(self._parts.reader.world, self._parts.recover, command, caller.account)
+        ask = Ask.keyed(actor, key, command, asked, account=caller.account, signer=first, approver=second)
+        return await self._checks(caller, ask, command)
+
+    async def _about(self, subject: Subject, worker: str, caller: Caller, command: Body, asked: bytes) -> Ask:
         world = self._parts.reader.world
         first, second = signatures.signers(world, self._parts.recover, command, caller.account)
-        if route.subject is None:
-            actor = caller.account if route.scope else keys.opening_actor(request)
-            ask = Ask.keyed(actor, key, command, asked, account=caller.account, signer=first, approver=second)
-        else:
-            id = (await keys.own_worker(self._parts, self._reach, caller, request.path_params["worker"])).id
-            subject = route.subject(command, id, world)
-            ask = Ask.about(id, subject, command, account=caller.account, signer=first, approver=second, size=len(asked))
+        id = (await keys.own_worker(self._parts, self._reach, caller, worker)).id
+        what = subject(command, id, world)
+        ask = Ask.about(id, what, command, account=caller.account, signer=first, approver=second, size=len(asked))
+        return await self._checks(caller, ask, command)
+
+    async def _checks(self, caller: Caller, ask: Ask, command: Body) -> Ask:
         if not self._parts.reader.remembers(ask.cmd):
             await self._checked.before(caller.account, command)
-        return await self._with_lines(await self._parts.submit(ask))
+        return ask
 
     async def _with_lines(self, receipt: Receipt) -> Receipt:
         """The lines of an older receipt, from the log."""
@@ -147,7 +226,29 @@ class Commands:
         return Receipt(receipt.position, receipt.count, tuple(lines))
 
 
-def build(route: Route, in_path: dict[str, str], fields: dict[str, Any]) -> Body:
+def items(body: bytes) -> list[tuple[Item, bytes]]:
+    """Several commands, and the bytes of each one's body. Raises `Malformed`, `ValidationError`."""
+    found = validated(bodies.parsed(body))
+    try:
+        return [(item, bytes(its.body)) for item, its in zip(found, sliced(body), strict=True)]
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise Malformed(reason="it is not JSON") from None
+
+
+def together(path: str) -> tuple[Route, dict[str, str]]:
+    """The command at a path that may come with others, and what the path says. Raises `PathUnknown`."""
+    for pattern, route in TOGETHER:
+        if found := pattern.fullmatch(path):
+            return route, found.groupdict()
+    raise PathUnknown
+
+
+def digested(route: Route, path: str, body: bytes) -> bytes:
+    """What an Idempotency-Key stands for."""
+    return b"\0".join((route.path.encode(), path.encode(), body))
+
+
+def build(route: Route, in_path: Mapping[str, str], fields: dict[str, Any]) -> Body:
     """The command of a path and a body. A body may repeat what the path says, not contradict it."""
     for parameter, value in in_path.items():
         field = route.fills[1] if parameter == route.fills[0] else parameter
@@ -156,8 +257,17 @@ def build(route: Route, in_path: dict[str, str], fields: dict[str, Any]) -> Body
     return route.kind.model_validate(fields)
 
 
+def status(receipt: Receipt) -> int:
+    return 201 if receipt.lines else 200
+
+
 def answer(receipt: Receipt) -> bytes:
-    return b'{"position":%d,"events":[%b]}' % (receipt.position, b",".join(receipt.lines))
+    return b'"position":%d,"events":[%b]' % (receipt.position, b",".join(receipt.lines))
+
+
+async def problem(request: Request, reason: Exception) -> bytes:
+    its = await problems.answer(request, reason)
+    return b'{"status":%d,"problem":%b}' % (its.status_code, bytes(its.body))
 
 
 def name(kind: type[Body]) -> str:
@@ -167,6 +277,7 @@ def name(kind: type[Body]) -> str:
 
 def router(parts: Parts, reach: Reach, authenticate: Authenticate, checked: checks.Checks) -> APIRouter:
     routes, commands = APIRouter(), Commands(parts, reach, authenticate, checked)
+    routes.add_api_route(SEVERAL, commands.several, methods=["POST"], operation_id="commands.several")
     for route in ROUTES:
         post, text = commands.endpoint(route), (route.kind.__doc__ or "").strip()
         routes.add_api_route(route.path, post, methods=["POST"], operation_id=name(route.kind), description=text)

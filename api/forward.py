@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api import problems
 from api.parts import Leader
 from api.reach import Reach
+from domain.log import asks
 from domain.log.log import Busy, OutcomeUnknown
 
 MARK = "gridledger-forwarded"
@@ -20,6 +21,7 @@ MARK = "gridledger-forwarded"
 POSITION = "gridledger-position"
 """Of a command's last event: in the answer's header, for who hands it on."""
 READS = {"GET", "OPTIONS"}
+HERE, SOCKETS = {asks.PATH, "/graphql"}, "/socket.io/"
 OF_THE_LEADER = re.compile("/v1/tasks/.+/raw/")
 """What a checker filed first is known to the process that took it."""
 
@@ -71,4 +73,6 @@ class Forwarded:
 
 
 def concerns_leader(scope: Scope) -> bool:
-    return scope["method"] not in READS or bool(OF_THE_LEADER.match(scope["path"]))
+    """Daemons find the leader themselves: nobody hands on what only they may ask. GraphQL only reads, whatever its method."""
+    path: str = scope["path"]
+    return path not in HERE and not path.startswith(SOCKETS) and (scope["method"] not in READS or bool(OF_THE_LEADER.match(path)))

@@ -1,10 +1,11 @@
 """Numbers for Prometheus: what the process did, and where the ledger stands, read when somebody asks."""
 
+import itertools
+import secrets
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
-from uuid import uuid4
 
 import structlog
 from fastapi import APIRouter, Request, Response
@@ -15,9 +16,12 @@ from prometheus_client.registry import Collector
 
 from api.live import Live
 from api.parts import Parts
+from api.reads.standing import Standing
 
 CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+POSITION, HEAD = b"gridledger-position", b"gridledger-head"
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -29,15 +33,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 class Ledger(Collector):
     """Where the ledger stands."""
 
-    def __init__(self, parts: Parts, feeds: Live) -> None:
-        self._parts, self._feeds = parts, feeds
-        self.behind: dict[str, int] = {}
-
-    async def look(self) -> None:
-        """How far the views have come; a collector cannot wait for that."""
-        for projection in self._parts.projections:
-            stands = await self._parts.views.reached(projection.rows[0], 0, 0.0)
-            self.behind[projection.name] = max(0, self._parts.reader.head.size - stands)
+    def __init__(self, parts: Parts, feeds: Live, standing: Standing) -> None:
+        self._parts, self._feeds, self._standing = parts, feeds, standing
 
     def collect(self) -> Iterator[Metric]:
         for name, text, value in self._numbers():
@@ -45,13 +42,14 @@ class Ledger(Collector):
         world = self._parts.reader.world
         yield labelled("jobs", "Live jobs", "status", Counter[str](job.status for job in world.jobs.values()))
         yield labelled("tasks", "Live tasks and benches", "status", Counter[str](task.status for task in world.tasks.values()))
-        yield labelled("projection_behind", "Events that a projection has not folded yet", "projection", self.behind)
+        yield labelled("projection_behind", "Events that a projection has not folded yet", "projection", self._standing.behind)
 
     def _numbers(self) -> Iterator[tuple[str, str, float]]:
         reader = self._parts.reader
         world = reader.world
         yield "head", "Events in the log, as this process has folded it", reader.head.size
         yield "behind_seconds", "Age of the last block", max(0, self._parts.now_us() - reader.at_us) / 1e6
+        yield "views_reached", "Whether the views can be read", float(not self._standing.away)
         yield "ready", "Whether commands are decided", float(self._parts.ready())
         yield "frozen", "Whether payouts and new escrow are stopped", float(world.frozen)
         yield "live_connections", "Live feeds", self._feeds.connections
@@ -75,20 +73,22 @@ def labelled(name: str, text: str, label: str, counts: Mapping[str, int]) -> Met
 class Metered:
     """Around the application: counts and times each request, and gives it a name that its log lines carry."""
 
-    def __init__(self, app: App, requests: Histogram) -> None:
-        self._app, self._requests = app, requests
+    def __init__(self, app: App, requests: Histogram, head: Callable[[], int]) -> None:
+        """`head` is where the log stands, as this process has read it."""
+        self._app, self._requests, self._head = app, requests, head
+        self._name, self._numbers = secrets.token_hex(8), itertools.count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, status, id = time.perf_counter(), 500, uuid4().hex
+        began, status, id = time.perf_counter(), 500, f"{self._name}{next(self._numbers):016x}"
 
         async def named(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", id.encode())]
+                message["headers"] = [*self._beside(message.get("headers", ())), (b"x-request-id", id.encode())]
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request=id):
@@ -98,19 +98,25 @@ class Metered:
                 path = getattr(scope.get("route"), "path", "none")
                 self._requests.labels(path, scope["method"], str(status)).observe(time.perf_counter() - began)
 
+    def _beside(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """Beside the position of an answer the head of the log: how far behind it is."""
+        named = {name for name, _ in headers}
+        head = [(HEAD, b"%d" % self._head())] if POSITION in named and HEAD not in named else []
+        return [*headers, *head]
 
-def router(parts: Parts, feeds: Live) -> tuple[APIRouter, Histogram]:
+
+def router(parts: Parts, feeds: Live, standing: Standing) -> tuple[APIRouter, Histogram]:
     """The page, and what counts requests for it."""
     registry, routes = CollectorRegistry(), APIRouter()
     requests = Histogram(
         "gridledger_request_seconds", "Requests by route", ["route", "method", "status"], buckets=SECONDS, registry=registry
     )
-    ledger = Ledger(parts, feeds)
+    ledger = Ledger(parts, feeds, standing)
     registry.register(ledger)
 
     async def metrics(_: Request) -> Response:
         """Numbers of this process and of the ledger, for Prometheus."""
-        await ledger.look()
+        await standing.look()
         return Response(generate_latest(registry), media_type=CONTENT_TYPE)
 
     routes.add_api_route("/metrics", metrics, methods=["GET"], operation_id="ops.metrics")

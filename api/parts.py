@@ -61,6 +61,19 @@ class Reader(Protocol):
         ...
 
 
+class Notary(Protocol):
+    """Signs heads of the log (adapters/files/notary.py)."""
+
+    @property
+    def verifier(self) -> str:
+        """The public key, as C2SP signed-note writes it."""
+        ...
+
+    def checkpoint(self, size: int, root: str) -> str:
+        """The signed note of a head; `root` is 64 hex digits."""
+        ...
+
+
 Said = tuple[int, list[tuple[str, str]], AsyncIterator[bytes]]
 """Status, headers, body."""
 
@@ -88,6 +101,10 @@ class Limits(Value):
     live_max: int = 10_000
     """Live connections at once."""
     keep_alive_s: float = 15.0
+    address_minute_max: int = 6_000
+    """Requests of one address within a minute; costly ones count ten times. The server's own machine is not counted."""
+    address_open_max: int = 500
+    """Requests and feeds that one address may have open."""
 
 
 class Parts(Value):
@@ -111,4 +128,8 @@ class Parts(Value):
     """Whether this process decides them."""
     leader: Leader | None = None
     """Who does if it is another one; None: there is no other."""
+    notary: Notary | None = None
+    """None: heads are not signed here."""
     limits: Limits = Limits()
+    role: str = "all"
+    """What kind of process it is (roles/)."""

@@ -4,7 +4,7 @@ What a caller sent is never repeated, except for names of fields that we know: i
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from domain.errors import Refused
 from domain.log import wire
-from domain.log.log import Busy, OutcomeUnknown
+from domain.log.log import Busy, OutcomeUnknown, Unreachable
 from domain.log.receipts import BadKey
 
 MEDIA_TYPE = "application/problem+json"
@@ -89,6 +89,10 @@ class EvidenceSwapped(Refused):
     """For region {region} another rendering was named before."""
 
 
+class NotSigned(Refused):
+    """This process has no key for checkpoints."""
+
+
 class BadCursor(Refused):
     """The cursor is not one of this page, asked so."""
 
@@ -107,6 +111,10 @@ class UploadLimit(Refused):
 
 class TooManyLive(Refused):
     """Too many live connections."""
+
+
+class TooManyRequests(Refused):
+    """This address asks too much; come back in {seconds} s."""
 
 
 class PathUnknown(Refused):
@@ -144,6 +152,7 @@ STATUS = {
     # what it is about
     "not_found": 404,
     "not_yours": 404,
+    "not_signed": 404,
     "object_missing": 404,
     "upload_missing": 404,
     "not_live": 410,
@@ -180,6 +189,7 @@ STATUS = {
     "gate_failed": 422,
     "scene_refused": 422,
     "upload_limit": 429,
+    "too_many_requests": 429,
     "too_many_live": 503,
     "busy": 503,
     "unreachable": 503,
@@ -188,7 +198,18 @@ STATUS = {
     "outcome_unknown": 504,
     "fault": 500,
 }
-RETRYABLE = {"busy", "unreachable", "store_full", "outcome_unknown", "upload_limit", "too_many_live", "fault", "round_open", "not_accepted"}
+RETRYABLE = {
+    "too_many_requests",
+    "busy",
+    "unreachable",
+    "store_full",
+    "outcome_unknown",
+    "upload_limit",
+    "too_many_live",
+    "fault",
+    "round_open",
+    "not_accepted",
+}
 RESERVED = {"type", "title", "status", "code", "detail", "retryable"}
 
 
@@ -201,7 +222,7 @@ def problem(code: str, detail: str, facts: dict[str, Any] | None = None, headers
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if status in {429, 503}:
-        headers["Retry-After"] = str(RETRY_S)
+        headers.setdefault("Retry-After", str(RETRY_S))
     return Response(wire.encode(body | more), status, headers, MEDIA_TYPE)
 
 
@@ -238,6 +259,24 @@ async def invalid(_: Request, reason: Exception) -> Response:
 async def fault(request: Request, reason: Exception) -> Response:
     logger.error("request failed", path=request.url.path, why=type(reason).__name__, exc_info=reason)
     return problem("fault", "This is a fault of ours. Nothing of it is told here; the server's log has it.")
+
+
+Answer = Callable[[Request, Exception], Awaitable[Response]]
+ANSWERS: tuple[tuple[type[Exception], Answer], ...] = (
+    (Refused, refused),
+    (Busy, not_considered),
+    (Unreachable, not_considered),
+    (OutcomeUnknown, unanswered),
+    (BadKey, bad_key),
+    (ValidationError, invalid),
+)
+"""To whatever a command may come to, besides a receipt and a fault of ours."""
+
+
+async def answer(request: Request, reason: Exception) -> Response:
+    """What whoever asked for a command is told of it."""
+    its = next((its for kind, its in ANSWERS if isinstance(reason, kind)), fault)
+    return await its(request, reason)
 
 
 def field(loc: Sequence[str | int]) -> str:

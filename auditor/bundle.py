@@ -128,11 +128,11 @@ class Bundle:
         if self._tar:
             found = self._tar.extractfile(self._members[name]) if name in self._members else None
             if found is None:
-                raise FileNotFoundError(name)
+                raise FileNotFoundError(f"there is no {name}")
             return found  # type: ignore[return-value]
         path = self.path / name
         if path.is_symlink() or not path.is_file():
-            raise FileNotFoundError(name)
+            raise FileNotFoundError(f"there is no {name}")
         return path.open("rb")
 
     def digest(self, name: str) -> tuple[str, int]:

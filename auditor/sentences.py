@@ -132,4 +132,8 @@ def _market(event: Event) -> str:
             return f"policy {event.policy} adopted"
         case ledger.Opened():
             return f"ledger {event.log} began"
+        case ledger.Sealed():
+            return f"sealed where it was ({event.reason}), to go on at {event.home}"
+        case ledger.Bound():
+            return f"bound to {event.home}"
     return ""

@@ -1,6 +1,5 @@
-"""Commands for whoever audits: a bundle from the public API, its verification, explanations, the head."""
+"""Commands for whoever audits: the verification of a bundle, and explanations from it."""
 
-import asyncio
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -11,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.agents import read
-from cli.app import LOCAL, Json, Root, Server, fail, say
+from cli.app import Json, Root, fail
 
 if TYPE_CHECKING:
     from auditor.checks.heads import Noted
@@ -57,29 +55,6 @@ def add(app: typer.Typer, root: Root) -> None:
 
         tree = expand(bundle, what)
         typer.echo(tree.json() if as_json else tree.text())
-
-    logs = typer.Typer(no_args_is_help=True, help="The log itself.")
-    app.add_typer(logs, name="log")
-
-    @logs.command()
-    def head(server: Server = LOCAL, as_json: Json = False) -> None:
-        """The head of a server's log: how many events, and the root over them."""
-        facts = asyncio.run(read(server, "/v1/checkpoint"))
-        say(facts, as_json=as_json, text=f"{facts['size']} events, root {facts['root']}")
-
-    @logs.command()
-    def export(
-        out: Path,
-        server: Server = LOCAL,
-        rpc: Annotated[str | None, typer.Option(help="JSON-RPC of a node: what the chain says comes with the bundle")] = None,
-        as_json: Json = False,
-    ) -> None:
-        """Write a bundle for auditors, from a server's public API alone."""
-        from auditor.export import export as write
-
-        manifest = write(server, rpc, out)
-        facts = {"bundle": str(out), "size": manifest.size, "root": manifest.root}
-        say(facts, as_json=as_json, text=f"{manifest.size} events in {out}: gridledger verify {out}")
 
 
 def noted(heads: Sequence[str]) -> "list[Noted]":

@@ -34,12 +34,13 @@ def add(app: typer.Typer, root: Root) -> None:
         limit_price: Annotated[str, typer.Option(help="minor units per thousand work units")] = "200000000",
         yes: Annotated[bool, typer.Option("--yes", help="Take the quote without asking.")] = False,
         out: Annotated[Path | None, typer.Option(help="Wait for the frames, and write them there.")] = None,
+        pictures: Annotated[bool, typer.Option("--pictures", help="Let everybody see small pictures of the frames.")] = False,
         as_json: Json = False,
     ) -> None:
         """Upload a scene, get a quote, open the job; with --out wait and download."""
         if not limit_price.isdecimal():
             fail("--limit-price: expected minor units as a decimal number")
-        scene = submission.gather(scenes)
+        scene = submission.gather(scenes, pictures=pictures)
         wanted = size_of(size) if size else scene.size
         facts = run(
             _submit(server, api_key, scene, wanted, samples or scene.samples, seed, Units(limit_price), yes=yes, out=out, quiet=as_json)

@@ -22,9 +22,13 @@ def add(app: typer.Typer, root: Root) -> None:
         """Forge copies of an honest bundle in every way that there is, and see whether verify finds it. Exit 0 if all was caught."""
         from auditor.drill import drill as drills
 
-        if not as_json:
-            typer.echo(drills.HEADING)
-        chosen = range(seeds) if seed is None else [seed]
-        done = drills.drill(bundle, chosen, rpc, jobs=jobs, say=lambda row: None if as_json else typer.echo(drills.line(row)))
+        heading = iter([drills.HEADING])
+
+        def say(row: drills.Row) -> None:
+            if not as_json:
+                for line in (*heading, drills.line(row)):
+                    typer.echo(line)
+
+        done = drills.drill(bundle, range(seeds) if seed is None else [seed], rpc, jobs=jobs, say=say)
         typer.echo(done.json() if as_json else done.summary())
         raise SystemExit(0 if done.passed else 1)

@@ -72,6 +72,8 @@ def office(server: str, api_key: str, directory: Path | None) -> tuple[str, str]
         from adapters.files.home import ADMINS, Home
 
         address = directory / "server.url"
+        if not address.is_file():
+            fail(f"{directory}: no server of a ledger runs here")
         return address.read_text(encoding="utf-8").strip(), Home.open(directory).secret(ADMINS[0])
     if not api_key:
         fail("an admin's --api-key is needed, or --directory")

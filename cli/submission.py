@@ -30,8 +30,9 @@ class Scene(Value):
     samples: int
 
 
-def gather(frames: Sequence[Path]) -> Scene:
+def gather(frames: Sequence[Path], *, pictures: bool = False) -> Scene:
     """Reads the frames, in this order, and every file that they name. Files in folders below a frame's own get their base names.
+    With `pictures` everybody may see small pictures of what is rendered.
 
     Raises `NotAScene`.
     """
@@ -50,7 +51,7 @@ def gather(frames: Sequence[Path]) -> Scene:
             text = text.replace(f'"{value}"'.encode(), f'"{path.name}"'.encode()).replace(f"'{value}'".encode(), f"'{path.name}'".encode())
         contents[file.name] = text
     salt = os.urandom(16).hex()
-    described = Manifest(salt, [manifest.describe(name, content) for name, content in sorted(contents.items())], names)
+    described = Manifest(salt, [manifest.describe(name, content) for name, content in sorted(contents.items())], names, pictures)
     try:
         manifest.check(described)
     except ValueError as fault:

@@ -137,3 +137,23 @@ def database(home: Home, variable: str, *, keep: bool) -> Iterator[tuple[str, st
 
     with postgres_server.running(home.postgres, keep=keep) as url, home.announced(url):
         yield "", url, f"version {postgres_server.VERSION}, from the wheel"
+
+
+@contextlib.contextmanager
+def brokers(home: Home, variable: str, tools: Path, *, keep: bool) -> Iterator[tuple[str, str]]:
+    """(bootstrap servers, what it is): the cluster in the environment, or a broker of our own, removed at the end, or kept."""
+    if given := os.environ.get(variable):
+        yield given, f"the cluster of {variable}"
+        return
+    from adapters.kafka import brokers  # noqa: PLC0415 - a given cluster needs no broker
+
+    with brokers.running(home.path / "kafka", tools, keep=keep) as cluster:
+        yield cluster.bootstrap, f"version {brokers.VERSION}, one broker at {cluster.bootstrap}"
+
+
+def end_on_signals() -> None:
+    """Ctrl-C, or SIGTERM, unwinds everything in order, also where the shell had us ignore it."""
+    main = asyncio.current_task()
+    assert main is not None
+    for each in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(each, main.cancel)

@@ -4,10 +4,10 @@ import asyncio
 import contextlib
 import json
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
+import webbrowser
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -68,16 +68,19 @@ class Options(Value):
     samples: int = 64
     seed: int = 7
     policy: str = "demo"
+    log: str = "postgresql"
     keep: bool = False
     out: Path = Path("demo-out")
     chaos: bool = False
     """Somebody kills at random whatever runs."""
+    opens: bool = False
 
 
 class Given(Value):
     """What the composition root gives the demo: things that only it can put together."""
 
     database_variable: str
+    kafka_variable: str
     tools: Path
     begin: Callable[[Home, str, str, tuple[FirstAsset, ...]], Awaitable[LogId]]
     write_scene: Callable[[Path, int], list[Path]]
@@ -119,8 +122,13 @@ class Play:
             home.path.mkdir()
             given, url, fact = stack.enter_context(parts.database(home, self.given.database_variable, keep=self.options.keep))
             screen.part("PostgreSQL", fact)
-            self.network_facts = await self._deploy(node, home, *(await compiling))
-            home.keep(Settings(database_url=given, rpc_url=node.url, treasury=self.network_facts[0], token=self.network_facts[1]))
+            kafka = ""
+            if self.options.log == "kafka":
+                screen.part("Kafka")
+                kafka, fact = stack.enter_context(parts.brokers(home, self.given.kafka_variable, self.given.tools, keep=self.options.keep))
+                screen.part("Kafka", fact)
+            treasury_at, token_at = self.network_facts = await self._deploy(node, home, *(await compiling))
+            home.keep(Settings(database_url=given, kafka=kafka, rpc_url=node.url, treasury=treasury_at, token=token_at))
             self.log_id = await self.given.begin(home, url, self.options.policy, self._assets())
             processes = stack.enter_context(self.processes(directory))
             self.postgres = None if given else home.postgres
@@ -174,7 +182,7 @@ class Play:
 
     def _scene(self) -> submission.Scene:
         folder = self.directory / "scene"
-        return submission.gather(self.given.write_scene(folder, self.options.frames))
+        return submission.gather(self.given.write_scene(folder, self.options.frames), pictures=True)
 
     async def _play(self, processes: parts.Processes, feed: Feed, network: Network, scene: submission.Scene) -> dict[str, Any]:
         creator = Person(network, "creator", self.directory / "people" / "creator")
@@ -227,20 +235,19 @@ class Play:
     async def _submit(self, feed: Feed, creator: Person, scene: submission.Scene) -> str:
         await feed.until(lambda: credited(feed, creator), "the creator's deposit", self.slack_s)
         options = self.options
+        size, samples, seed, limit = options.size, options.samples, options.seed, Units(LIMIT)
+        digest = scene.described.sha256()
         command = job.Submit(
-            engine=ENGINE,
-            manifest_sha256=scene.described.sha256(),
-            frames=options.frames,
-            size=options.size,
-            samples=options.samples,
-            seed=options.seed,
-            limit_price=Units(LIMIT),
+            engine=ENGINE, manifest_sha256=digest, frames=options.frames, size=size, samples=samples, seed=seed, limit_price=limit
         )
         await submission.submit(creator.client, scene, command)
         await feed.until(lambda: self.board.status == "quoted", "a quote", self.slack_s)
         assert self.board.job is not None
         id = self.board.job.job
         await creator.client.ask(f"/v1/jobs/{id}/open", job.Open(job=id))
+        self.screen.say([f"watch it in a browser: {self.server}/jobs/{id}"], loud=True)
+        if options.opens:
+            await asyncio.to_thread(webbrowser.open, f"{self.server}/jobs/{id}")
         return id
 
     def _assassin(self, processes: parts.Processes, victim: Person) -> Callable[[Progress], None]:
@@ -363,20 +370,12 @@ def credited(feed: Feed, person: Person) -> bool:
     return person.account in feed.board.credited
 
 
-def end_on_signals() -> None:
-    """Ctrl-C, or SIGTERM, unwinds everything in order, also where the shell had us ignore it."""
-    main = asyncio.current_task()
-    assert main is not None
-    for each in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(each, main.cancel)
-
-
 async def play(options: Options, given: Given, console: Console, *, as_json: bool) -> int:
     """Runs the demo in a directory of its own. Returns the exit status: 0 only if everything that it is to show happened."""
     directory = Path(tempfile.mkdtemp(prefix="gridledger-demo-"))
     # Whom PostgreSQL runs as must be able to reach its data, if we are root; what is private in there has a mode of its own.
     directory.chmod(0o711)
-    end_on_signals()
+    parts.end_on_signals()
     process.adopt_orphans()
     try:
         with Screen(Board(), console, quiet=as_json) as screen:
@@ -387,9 +386,9 @@ async def play(options: Options, given: Given, console: Console, *, as_json: boo
                 if options.keep:
                     result |= {"rpc": node.url, "server": it.server, "people": str(directory / "people")}
                 present(it.board, it.parties, result, console, as_json=as_json)
+                if options.keep and not as_json:
+                    console.print(f"\nThe network runs on at {it.server}; Ctrl-C ends it.", highlight=False)
                 if options.keep:
-                    if not as_json:
-                        console.print(f"\nThe network runs on at {it.server}; Ctrl-C ends it.", highlight=False)
                     await asyncio.Event().wait()
         return int(bool(missing(result)))
     finally:

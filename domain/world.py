@@ -39,6 +39,8 @@ T = TypeVar("T", bound=tuple[Any, ...] | int)
 class World(Struct):
     log: LogId = LogId("")
     home: str = ""
+    heir: str = ""
+    """The home at which a sealed log goes on; empty: it is not sealed."""
     pos: int = 0
     """Of the event that is being applied, or the last one that was."""
     at_us: int = 0

@@ -13,11 +13,14 @@ from projections.explorer.workers import Workers
 from projections.finance.balances import Balances
 from projections.finance.journal import Journal, Statements
 from projections.finance.parties import Parties
+from projections.network.attendance import Attendance
+from projections.network.history import History
+from projections.network.map import Map
 from projections.row import Projection, Row
 
 ALL: tuple[Projection, ...] = (
     *(Events(), Overviews(), Jobs(), Tasks(), Workers(), Market(), Audits(), Payouts(), Deposits(), Accounts(), House()),
-    *(Balances(), Journal(), Statements(), Parties()),
+    *(Balances(), Journal(), Statements(), Parties(), History(), Attendance(), Map()),
 )
 
 

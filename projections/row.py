@@ -16,6 +16,7 @@ A `Sweep` changes every row that matches: an event names a set, never its member
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from operator import attrgetter
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, TypeVar, cast, get_args, get_type_hints
 
 from msgspec import UNSET, Struct, UnsetType
@@ -101,19 +102,22 @@ class Shape:
         self.names: Final = tuple(each.name for each in self.columns)
         self.of = {each.name: each for each in self.columns}
         self.key = tuple(each.name for each in self.columns if each.rule in {"key", "id"})
+        self._key_of = attrgetter(*self.key)
         self.rest = tuple((each.name, each.rule) for each in self.columns if each.rule not in {"key", "id"})
         self.indexes = {(frozenset(index.where), index.by) for index in kind.indexes}
         self.table = kind.table
 
     def key_of(self, row: Row) -> Cursor:
-        return tuple([getattr(row, name) for name in self.key])
+        values = self._key_of(row)
+        return values if len(self.key) > 1 else (values,)
 
     def merge(self, old: Row, new: Row) -> None:
         """Let `old` take the change `new` of the same key."""
         for name, rule in self.rest:
             value = getattr(new, name)
             if rule == "sum":
-                setattr(old, name, getattr(old, name) + value)
+                if value:
+                    setattr(old, name, getattr(old, name) + value)
             elif value is not UNSET and (rule == "last" or getattr(old, name) is UNSET):
                 setattr(old, name, value)
 
@@ -162,9 +166,10 @@ class Tables:
 
     def add(self, row: Row) -> None:
         kind = type(row)
-        rows, key = self._rows.setdefault(kind, {}), shape(kind).key_of(row)
+        its = shape(kind)
+        rows, key = self._rows.setdefault(kind, {}), its.key_of(row)
         if old := rows.get(key):
-            shape(kind).merge(old, row)
+            its.merge(old, row)
         else:
             rows[key] = row
 

@@ -5,19 +5,41 @@ Fixtures of one subject live in a plug-in beside this file: every `tests/fix_*.p
 
 import asyncio
 import contextlib
+import gc
 import inspect
 import os
+import signal
 import socket
 from collections.abc import Generator, Iterator
+from functools import cache
 from itertools import count
 from pathlib import Path
 
+import httpcore2
 import pytest
+from hypothesis import settings
 
 pytest_plugins = [f"tests.{file.stem}" for file in sorted(Path(__file__).parent.glob("fix_*.py"))]
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job; its children would ignore it, too, and not end by it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+gc.set_threshold(100_000, 20, 50)  # as in a server: what was imported lives as long as the tests
+httpcore2.default_ssl_context = cache(httpcore2.default_ssl_context)  # each client would read the system's certificates: 40 ms
+
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 COROUTINE_S_MAX = 100
 _NAMES = (f"test_{os.getpid()}_{number}" for number in count())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with tests that may take long begin first, so that at the end no core waits for one of them. Else the order is by chance."""
+    may_take_s = dict[Path, float]()
+    for item in items:
+        limit = item.get_closest_marker("timeout")
+        may_take_s[item.path] = max(may_take_s.get(item.path, 0.0), limit.args[0] if limit else 0.0)
+    items.sort(key=lambda item: -may_take_s[item.path])
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -14,6 +14,7 @@ from adapters.chain import EvmChain
 from adapters.evm import anvil, contracts, transaction
 from adapters.evm.node import Node
 from adapters.evm.wallet import Wallet, mined
+from adapters.files.home import Home
 from domain.treasury import chain
 
 Receipt = chain.Receipt
@@ -66,10 +67,13 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Path], 
 
 
 @contextlib.asynccontextmanager
-async def standing(directory: Path, dollar: contracts.Contract, treasury: contracts.Contract) -> AsyncIterator[Rig]:
-    """An own chain with these contracts on it."""
-    async with anvil.running(anvil.find(TOOLS), directory, block_time_s=None) as node:
-        payer, anchorer, creator = (signer.generate() for _ in range(3))
+async def standing(
+    directory: Path, dollar: contracts.Contract, treasury: contracts.Contract, *, home: Home | None = None, block_time_s: int | None = None
+) -> AsyncIterator[Rig]:
+    """An own chain with these contracts on it; `home` has the keys of payer and anchorer, if they are daemons of a server."""
+    async with anvil.running(anvil.find(TOOLS), directory, block_time_s=block_time_s) as node:
+        payer, anchorer = (home.signer(role) if home else signer.generate() for role in ("payer", "anchorer"))
+        creator = signer.generate()
         for who in (payer, anchorer, creator):
             await node.fund(who.address)
         async with contextlib.aclosing(Node(node.url)) as bare:

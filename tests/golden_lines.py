@@ -24,6 +24,7 @@ SELDOM = (
     test_ends.unmined_batch,
     test_ends.approved_payout,
     test_ends.elected,
+    test_ends.moved,
     test_override.frozen_money,
     test_ends.paused_job,
 )

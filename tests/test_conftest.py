@@ -15,6 +15,7 @@ async def test_a_coroutine_test_really_runs_in_a_loop() -> None:
     assert asyncio.get_running_loop().is_running()
 
 
+@pytest.mark.system
 def test_a_skipped_test_counts_as_failed(tmp_path: Path) -> None:
     shutil.copy(Path(__file__).with_name("conftest.py"), tmp_path)
     (tmp_path / "test_it.py").write_text("import pytest\n\n\ndef test_it():\n    pytest.skip('absent')\n")

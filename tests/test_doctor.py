@@ -8,6 +8,7 @@ import pytest
 from adapters import doctor, postgres_server
 from adapters.doctor import Part
 from adapters.evm import anvil
+from adapters.kafka import brokers
 
 TOOLS = Path(__file__).parent.parent / ".tools"
 
@@ -76,3 +77,30 @@ def test_graphics_processors_are_named(tmp_path: Path, monkeypatch: pytest.Monke
 
     assert part.state == state
     assert part.found.startswith(found)
+
+
+@pytest.mark.system
+def test_what_kafka_lacks_is_said_with_its_fix_and_one_may_do_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(brokers, "java", nothing_there)
+    jars = by_name(doctor.examine(tmp_path, tmp_path, sound, no_gpus))["kafka"]
+    (tmp_path / "kafka" / "lib").mkdir(parents=True)
+    (tmp_path / "kafka" / "lib" / f"kafka_2.13-{brokers.VERSION}.jar").touch()
+    java = by_name(doctor.examine(tmp_path, tmp_path, sound, no_gpus))["kafka"]
+
+    assert (jars.state, jars.fix) == ("without", "make kafka")
+    assert (java.state, java.fix) == ("without", "make kafka, or set JAVA_HOME")
+    assert str(brokers.JAVA_MIN) in java.found
+
+
+def nothing_there(_: Path) -> Path:
+    raise brokers.Unavailable(f"there is no Java {brokers.JAVA_MIN} or newer: make kafka, or set JAVA_HOME")
+
+
+@pytest.mark.system
+def test_a_cluster_that_is_to_be_used_has_to_answer(tmp_path: Path, kafka: str, free_port: int) -> None:
+    there = by_name(doctor.examine(tmp_path, TOOLS, sound, no_gpus, kafka))
+    nobody = by_name(doctor.examine(tmp_path, TOOLS, sound, no_gpus, f"127.0.0.1:{free_port}"))["cluster"]
+
+    assert (there["kafka"].state, there["cluster"].state) == ("ok", "ok")
+    assert kafka in there["cluster"].found
+    assert (nobody.state, "GRIDLEDGER_KAFKA_BOOTSTRAP" in nobody.fix) == ("missing", True)

@@ -1,5 +1,6 @@
 """What a line of our logs holds, and what it never holds."""
 
+import asyncio
 import io
 import json
 import logging
@@ -52,6 +53,33 @@ def test_what_is_bound_is_in_every_line_below_and_in_none_after(lines: Lines) ->
     assert (inside["command"], inside["position"], inside["agent"]) == ("job.submit", 1042, "worker-3")
     assert (library["command"], library["library"], library["event"]) == ("job.submit", "some.library", "also inside")
     assert "command" not in outside
+
+
+async def test_what_is_told_waits_for_the_end_of_the_loops_turn_and_a_warning_waits_for_nothing(lines: Lines) -> None:
+    structlog.get_logger().info("first")
+    structlog.get_logger().info("second")
+    assert lines() == []
+
+    await asyncio.sleep(0)
+    assert [line["event"] for line in lines()] == ["first", "second"]
+
+    structlog.get_logger().info("third")
+    structlog.get_logger().warning("fourth")
+    assert [line["event"] for line in lines()] == ["first", "second", "third", "fourth"]
+
+
+def test_what_a_loop_left_unwritten_comes_with_the_next_line(lines: Lines) -> None:
+    loop = asyncio.new_event_loop()
+    loop.call_soon(lambda: (structlog.get_logger().info("first"), loop.stop()))
+    loop.run_forever()
+    loop.close()
+    assert lines() == []
+
+    async def said() -> None:
+        structlog.get_logger().info("second")
+
+    asyncio.run(said())
+    assert [line["event"] for line in lines()] == ["first", "second"]
 
 
 def test_libraries_are_heard_from_warning_on(lines: Lines) -> None:

@@ -28,6 +28,18 @@ class _Block(msgspec.Struct, rename="camel"):
     base_fee_per_gas: str = "0x0"
 
 
+class Log(msgspec.Struct, rename="camel"):
+    """What a contract said in a transaction."""
+
+    address: str
+    topics: list[str]
+    data: str
+    block_number: str
+    block_hash: str
+    transaction_hash: str
+    log_index: str
+
+
 class _Receipt(msgspec.Struct, rename="camel"):
     transaction_hash: str
     block_number: str
@@ -35,6 +47,7 @@ class _Receipt(msgspec.Struct, rename="camel"):
     status: str
     gas_used: str
     effective_gas_price: str
+    logs: list[Log]
 
 
 _BLOCK: msgspec.json.Decoder[_Block | None] = msgspec.json.Decoder(_Block | None)
@@ -128,8 +141,13 @@ class Node:
         found = await self._rpc.call(_RECEIPT, "eth_getTransactionReceipt", tx)
         if found is None:
             return None
-        gas_wei = rpc.number(found.gas_used) * rpc.number(found.effective_gas_price)
-        return chain.Receipt(tx, rpc.number(found.block_number), found.block_hash, rpc.number(found.status) == 1, gas_wei)
+        gas_wei, ok = rpc.number(found.gas_used) * rpc.number(found.effective_gas_price), rpc.number(found.status) == 1
+        deposits = tuple(rpc.number(log.log_index) for log in found.logs if self._is_deposit(log))
+        return chain.Receipt(tx, rpc.number(found.block_number), found.block_hash, ok, gas_wei, deposits)
+
+    def _is_deposit(self, log: Log) -> bool:
+        """Of the treasury, if this node is asked about one."""
+        return False
 
     async def _newest(self) -> _Block:
         found = await self._rpc.call(_BLOCK, "eth_getBlockByNumber", "latest", False)

@@ -1,5 +1,5 @@
 """Whose turn it is to lead, by a row in PostgreSQL (migrations/0003_lease.sql): the lease of adapters/succession.py, and where its holder
-is reached.
+is reached. What else one process does at a time has a row of its own (migrations/0005_turns.sql).
 
 Time is the database's, so that nobody's clock counts; how long one's own lease lasts is counted from before it was asked for. While the
 database is away nobody can take the lease from its holder, who goes on as long as the log takes his blocks.
@@ -19,16 +19,19 @@ from domain.value import Value
 
 LEASE_S, RENEW_S, POLL_S = 6.0, 2.0, 0.5
 ANSWER_S_MAX = 2.0
+LEAD = "lead"
 TAKE = b"""
     WITH taken AS (
-        INSERT INTO lease (name, place, address, until) VALUES (%s, %s, %s, clock_timestamp() + make_interval(secs => %s))
-        ON CONFLICT (one) DO UPDATE SET name = excluded.name, place = excluded.place, address = excluded.address, until = excluded.until
+        INSERT INTO lease (duty, name, place, address, until)
+        VALUES (%(duty)s, %(name)s, %(place)s, %(address)s, clock_timestamp() + make_interval(secs => %(lease_s)s))
+        ON CONFLICT (duty) DO UPDATE SET name = excluded.name, place = excluded.place, address = excluded.address, until = excluded.until
         WHERE lease.name = excluded.name OR lease.place = excluded.place OR lease.until < clock_timestamp()
         RETURNING name, address
     )
-    SELECT name, address FROM taken UNION ALL SELECT name, address FROM lease WHERE NOT EXISTS (SELECT 1 FROM taken)"""
-GIVE = b"DELETE FROM lease WHERE name = %s"
-WHO = b"SELECT name, address FROM lease WHERE until >= clock_timestamp()"
+    SELECT name, address FROM taken
+    UNION ALL SELECT name, address FROM lease WHERE duty = %(duty)s AND NOT EXISTS (SELECT 1 FROM taken)"""
+GIVE = b"DELETE FROM lease WHERE duty = %(duty)s AND name = %(name)s"
+WHO = b"SELECT name, address FROM lease WHERE duty = %(duty)s AND until >= clock_timestamp()"
 LISTEN = b"LISTEN lease"
 
 Session = AsyncConnection[tuple[str, str]]
@@ -36,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 
 class Holder(Value):
-    """Who leads, as far as this process has heard."""
+    """Who has the lease, as far as this process has heard."""
 
     name: str
     address: str
@@ -45,16 +48,17 @@ class Holder(Value):
 class Election:
     """One process's candidacy. To be entered: then it stands in line, or renews what it has, until the end."""
 
-    def __init__(self, uri: str, name: str, place: str, address: str) -> None:
+    def __init__(self, uri: str, name: str, place: str, address: str, *, duty: str = LEAD) -> None:
         """`name` is of this process and no other; `place` is of one process at a time, so that whoever had it before is gone; `address` is
-        where others reach its API."""
-        self._uri, self._place, self.me = uri, place, Holder(name, address)
+        where others reach its API. `duty` is a word of ours for what one process does at a time."""
+        self._uri, self.me = uri, Holder(name, address)
+        self._facts = {"duty": duty, "name": name, "place": place, "address": address, "lease_s": LEASE_S}
         self.holder: Holder | None = None
         """None: nobody, or not known."""
         self._until_s, self._heard_s = 0.0, float("-inf")
         """Of our lease, by this machine's steady clock."""
         self._wanted, self._lapsed = False, False
-        """Whether we want to lead; and whether our lease ran out since we began to: somebody may have led, and gone, in between."""
+        """Whether we want it; and whether it ran out since we had it: somebody may have had it, and gone, in between."""
         self._changed, self._turn = asyncio.Condition(), asyncio.Lock()
         self._standing: asyncio.Task[None] | None = None
         self._session: Session | None = None
@@ -116,7 +120,7 @@ class Election:
                 if self.holder == self.me:
                     self.holder = None
                     async with await self._connect() as session:
-                        await session.execute(GIVE, (self.me.name,))
+                        await session.execute(GIVE, self._facts)
         except (Error, OSError, TimeoutError) as silence:
             logger.warning("the lease could not be given back, and ends by itself: %s", type(silence).__name__)
 
@@ -143,13 +147,12 @@ class Election:
         """Take or renew the lease if we want it; and note who has it."""
         async with asyncio.timeout(ANSWER_S_MAX), self._turn:
             asked_s = time.monotonic()
-            query, values = (TAKE, (self.me.name, self._place, self.me.address, LEASE_S)) if self._wanted else (WHO, None)
-            row = await (await session.execute(query, values)).fetchone()
+            row = await (await session.execute(TAKE if self._wanted else WHO, self._facts)).fetchone()
             self._heard_s = asked_s
             before, self.holder = self.holder, Holder(*row) if row else None
             if self.holder == self.me:
                 if before != self.me:
-                    logger.warning("the lease is ours")  # who operates several servers wants to know
+                    logger.warning("the lease is ours: %s", self._facts["duty"])  # who operates several servers wants to know
                 elif asked_s >= self._until_s:
                     self._lapsed = True
                 self._until_s = asked_s + LEASE_S

@@ -1,5 +1,5 @@
 """The leader's office: what only its process does while it leads, how it is handed over, where it is when it is elsewhere, and what
-whoever takes it has to know."""
+whoever takes it has to know. And the turns of processes that do one duty, each at its time."""
 
 import asyncio
 import logging
@@ -33,6 +33,23 @@ async def hold(sequencer: Sequencer, group: Group, duties: Duties) -> None:
             group.start(name, duty())
         await sequencer.idle.wait()
         await group.stop(*duties)
+
+
+async def take_turns(turn: Election, group: Group, duties: Duties) -> None:
+    """Until cancelled: these duties run here while it is this process's turn. While the database is away nobody can take it, and they go
+    on; two of a kind for a moment harm nobody, since views and money keep to their own order."""
+    while True:
+        await turn.acquire()
+        for name, duty in duties.items():
+            group.start(name, duty())
+        await turn.lost()
+        await group.stop(*duties)
+
+
+async def give_back(turn: Election, group: Group, duties: Duties) -> None:
+    """Ends this process's turn; whoever waits for it has it at once."""
+    await group.stop("turn", *duties)
+    await turn.release()
 
 
 async def hand_over(sequencer: Sequencer, group: Group, duties: Sequence[str]) -> None:

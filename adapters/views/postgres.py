@@ -1,6 +1,7 @@
 """Views in PostgreSQL: a schema for each generation of a projection, one upsert per table and batch, from arrays, in one transaction
 with the projection's head (migrations/0002_projections.sql)."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -30,7 +31,7 @@ STILL = b"SELECT 1 FROM projection WHERE generation = %s AND live = %s"
 TAKE_TURNS = b"SELECT pg_advisory_xact_lock(%s)"
 LOCK = 0x76_69_65_77
 """Key of the advisory lock: "view"."""
-CONNECTIONS_MAX, CONNECT_S_MAX = 8, 1.0
+CONNECTIONS_MAX, CONNECT_S_MAX, READ_S_MAX = 8, 1.0, 5.0
 TRIES = 5
 
 
@@ -89,16 +90,14 @@ class PostgresViews:
 
     async def generation(self, projection: Projection) -> Generation:
         """The live one. Raises `NotPrepared`."""
-        async with self.session() as db:
-            row = await (await db.execute(LIVE, (projection.name, projection.version))).fetchone()
-        if row is None:
+        rows = await self._read_rows(LIVE, (projection.name, projection.version))
+        if not rows:
             raise NotPrepared(f"{projection.name} version {projection.version}")
-        return Generation(row[0], projection.name, live=True)
+        return Generation(rows[0][0], projection.name, live=True)
 
     async def marks(self, start: Head) -> list[Mark]:
         """Where in the log that begins with `start` the views stand, those of earlier versions too. Raises `Unavailable`."""
-        async with self.session() as db:
-            rows = await (await db.execute(HEADS)).fetchall()
+        rows = await self._read_rows(HEADS)
         heads = [msgspec.msgpack.decode(row[0], type=Head) for row in rows]
         return [head.mark for head in heads if head.log == start.log]
 
@@ -156,8 +155,7 @@ class PostgresViews:
         for _ in range(TRIES):
             generation = self._read.get(projection.name) or await self.generation(projection)
             try:
-                async with self.session() as db:
-                    rows = await (await db.execute(statement(generation), values)).fetchall()
+                rows = await self._read_rows(statement(generation), values)
             except (UndefinedTable, InvalidSchemaName):
                 rows = []
             if rows:
@@ -165,6 +163,21 @@ class PostgresViews:
                 return rows
             self._read.pop(projection.name, None)
         raise NotPrepared(projection.name)
+
+    async def _read_rows(self, query: bytes, values: Sequence[Plain] = ()) -> list[tuple[Any, ...]]:
+        """Raises `Unavailable`, also where the database is there and does not answer: nobody waits until a query is taken back."""
+
+        async def read() -> list[tuple[Any, ...]]:
+            async with self.session() as db:
+                return await (await db.execute(query, values)).fetchall()
+
+        reading = asyncio.create_task(read())
+        try:
+            if not (await asyncio.wait({reading}, timeout=READ_S_MAX))[0]:
+                raise Unavailable("it does not answer")
+            return reading.result()
+        finally:
+            reading.cancel()
 
 
 async def begin(db: Session, projection: Projection, *, live: bool) -> Generation:

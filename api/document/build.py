@@ -70,14 +70,15 @@ def described(route: APIRoute, it: Operation) -> Schema:
 def responses(it: Operation) -> Schema:
     """By status; several codes may share one."""
     codes: defaultdict[int, list[str]] = defaultdict(list)
-    for code in dict.fromkeys((*it.codes, "fault")):
+    for code in dict.fromkeys((*it.codes, "too_many_requests", "fault")):
         codes[problems.STATUS[code]].append(code)
     found: Schema = {}
     for status, names in codes.items():
         content = {"schema": reference("Problem"), "example": examples.PROBLEM}
         found[str(status)] = {"description": ", ".join(names), "content": {problems.MEDIA_TYPE: content}}
     for status, content in it.answers.items():
-        found[str(status)] = {"description": "Done."} | ({"content": content} if content else {})
+        refusals = found.get(str(status), {"content": {}})["content"]
+        found[str(status)] = {"description": "Done." if status < 400 else "Refused."} | ({"content": refusals | content} if content else {})
     if any(status == 200 for status in it.answers):
         found["304"] = {"description": "You have it already."}
     return dict(sorted(found.items()))

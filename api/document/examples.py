@@ -83,6 +83,10 @@ EXAMPLES: dict[type[Body], dict[str, Any]] = {
 }
 """What stands in the path is left out."""
 
+QUERY = {
+    "query": 'query ($n: Int) { jobs(first: $n, status: "open") { position nodes { job spent taskList(first: 3) { nodes { task } } } } }',
+    "variables": {"n": 5},
+}
 OPENED = {
     "position": 10,
     "events": [

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from typing import Any
 
-from api import agents, commands
+from api import agents, commands, ops
 from api.commands import Route
 from api.document import examples
-from api.document.schemas import Schema, Schemas, reference
+from api.document.schemas import AMOUNT, Schema, Schemas, reference
+from api.graphql import endpoint
 from api.objects import uploads
 from api.proofs import audit
-from api.reads import market, pages, query
+from api.reads import explain, market, pages, query, search
 from api.reads.pages import Pages, Single
 from domain import errors
 from domain.errors import Refused
@@ -49,6 +50,8 @@ PATH_TYPES: dict[str, Schema] = {
     "position": {"type": "integer", "minimum": 1, "maximum": query.POSITION_MAX},
     "index": {"type": "integer", "minimum": 0, "maximum": 9_999},
     "id": TEXT,
+    "posting": {"type": "string", "pattern": "^[1-9][0-9]{0,14}-[1-9][0-9]{0,3}$", "examples": ["120-2"]},
+    "tile": {"type": "string", "examples": ["0/000.p/17", "entries/x001/000"]},
 }
 KEY: Schema = {
     "name": "Idempotency-Key",
@@ -96,6 +99,7 @@ def json(schema: Schema, example: Any = None) -> Schema:
 def all_of_them(schemas: Schemas) -> Iterator[tuple[str, Operation]]:
     for route in commands.ROUTES:
         yield commands.name(route.kind), command(route, schemas)
+    yield "commands.several", several(schemas)
     for each in pages.PAGES:
         yield f"pages.{each.path[4:]}", paged(each, schemas)
     for one in pages.SINGLES:
@@ -128,6 +132,22 @@ def command(route: Route, schemas: Schemas) -> Operation:
         request_body(route, schemas),
         "apiKey" if route.scope else "newSecret",
     )
+
+
+def several(schemas: Schemas) -> Operation:
+    done = schemas.components["Receipt"]
+    outcome: Schema = {"type": "integer", "description": "As if the command had come by itself."}
+    problem: Schema = {"type": "object", "properties": {"status": outcome, "problem": reference("Problem")}}
+    schemas.components["Outcome"] = {
+        "oneOf": [
+            done | {"properties": {"status": outcome} | done["properties"], "required": ["status", *done["required"]]},
+            problem | {"required": ["status", "problem"], "additionalProperties": False},
+        ]
+    }
+    body: Schema = {"type": "array", "items": commands.Item.model_json_schema(), "minItems": 1, "maxItems": commands.SEVERAL_MAX}
+    example = [{"path": "/v1/jobs/job-100/open", "key": KEY["example"], "body": {}}]
+    answers = json({"type": "array", "items": reference("Outcome")}, [{"status": 201} | examples.OPENED])
+    return Operation("commands", {200: answers}, (*WHO, *BODY), (), (), {"required": True, "content": json(body, example)})
 
 
 def request_body(route: Route, schemas: Schemas) -> Schema:
@@ -213,14 +233,37 @@ def feeds() -> Iterator[tuple[str, Operation]]:
     yield "agents.tasks", Operation("agents", {200: STREAM}, own, ("agent",), (LAST_EVENT, AFTER))
 
 
+def note_of(text: str) -> Schema:
+    return {"text/plain": {"schema": {"type": "string", "description": text}}}
+
+
 def proofs(schemas: Schemas) -> Iterator[tuple[str, Operation]]:
     yield "audit.checkpoint", Operation("proofs", {200: json(schemas.of(audit.Checkpoint))}, ())
     size = asked("size", NUMBER, "Of the tree; all events without it.")
     yield "audit.proof", Operation("proofs", {200: json(schemas.of(audit.Inclusion))}, ("invalid", "not_found"), None, (size,))
     sizes = asked("first", NUMBER, required=True), asked("second", NUMBER, "All events without it.")
-    yield "audit.consistency", Operation("proofs", {200: json(schemas.of(audit.Consistency))}, ("invalid", "not_found"), None, sizes)
+    for id in ("audit.consistency", "proof.consistency"):
+        yield id, Operation("proofs", {200: json(schemas.of(audit.Consistency))}, ("invalid", "not_found"), None, sizes)
+    yield "tlog.checkpoint", Operation("proofs", {200: note_of("A signed note.")}, ("not_signed",))
+    yield "tlog.key", Operation("proofs", {200: note_of("NAME+ID+KEY")}, ("not_signed",))
+    yield "tlog.tile", Operation("proofs", {200: BINARY}, ("not_found",))
     records = {"application/x-ndjson": {"schema": {"type": "string"}}}
     yield "audit.log", Operation("proofs", {200: records}, ("invalid", "unreachable"), None, (asked("after", NUMBER),))
+
+
+def explained(schemas: Schemas) -> Schema:
+    """Events inside stand there as they are in the log, which their type here does not say."""
+    properties = {
+        "as_of": {"type": "integer"},
+        "posting": PATH_TYPES["posting"],
+        "account": {"type": "string"},
+        "amount": AMOUNT,
+        "entry": schemas.of(list[explain.Posted]),
+        "sum_of": schemas.of(list[explain.Share]),
+        "event": schemas.line(),
+        "rests_on": {"type": "array", "items": schemas.line()},
+    }
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
 def rest(schemas: Schemas) -> Iterator[tuple[str, Operation]]:
@@ -228,9 +271,24 @@ def rest(schemas: Schemas) -> Iterator[tuple[str, Operation]]:
     filters = tuple(asked(name, TEXT) for name in ("stream", "type", "by", "cmd"))
     yield "events.page", Operation("explorer", {200: lines}, READ, None, (*filters, *paging()))
     yield "events.one", Operation("explorer", {200: json(schemas.line())}, ("not_found",))
-    yield "streams.events", Operation("explorer", {200: lines}, (*READ, "not_found"), None, (asked("type", TEXT), *paging()))
+    version = asked("version", NUMBER, "Events up to this version: the stream as it was then.")
+    yield "streams.events", Operation("explorer", {200: lines}, (*READ, "not_found"), None, (asked("type", TEXT), version, *paging()))
     yield "overview", Operation("explorer", {200: json(schemas.of(market.Network))}, READ, None, (MIN_POS, AS_OF))
     yield "market", Operation("explorer", {200: json(schemas.of(market.Market))}, READ, None, (MIN_POS, AS_OF))
+    what = asked("q", TEXT, "An id, a position, a hash, an address, a transaction, or a kind of event.", required=True)
+    yield "search", Operation("explorer", {200: json(schemas.of(search.Search))}, READ, None, (what, MIN_POS, AS_OF))
+    answer = explained(schemas)
+    yield "explain", Operation("explorer", {200: json(answer)}, ("not_found", *READ), None, (MIN_POS, AS_OF))
+    answered: Schema = {
+        "type": "object",
+        "properties": {"data": {"type": ["object", "null"]}, "errors": {"type": "array", "items": {"type": "object"}}},
+        "additionalProperties": False,
+    }
+    body = {"required": True, "content": json(endpoint.Asked.model_json_schema(), examples.QUERY)}
+    both: Schema = {kind: {"schema": answered} for kind in ("application/json", endpoint.MEDIA_TYPE)}
+    yield "graphql.query", Operation("graphql", {200: both, 400: both}, BODY, None, (), body)
+    yield "graphql.schema", Operation("graphql", {200: note_of("GraphQL's own language")}, ())
+    yield "map", Operation("explorer", {200: json(schemas.of(market.Map))}, READ, None, (MIN_POS, AS_OF))
     yield "me", Operation("explorer", {200: json(schemas.of(market.Me))}, WHO, ())
     codes = (*WHO, "scope_missing", "not_yours", *BODY)
     for id, kind, example in (
@@ -241,5 +299,6 @@ def rest(schemas: Schemas) -> Iterator[tuple[str, Operation]]:
         yield id, Operation("agents", {204: None}, codes, ("agent",), (), body)
     status: Schema = {"type": "object", "properties": {"status": {"type": "string"}}, "required": ["status"]}
     yield "ops.livez", Operation("operations", {200: json(status)}, ())
+    yield "ops.status", Operation("operations", {200: json(schemas.of(ops.Status))}, ())
     yield "ops.readyz", Operation("operations", {200: json(status), 503: json(status)}, ())
     yield "ops.metrics", Operation("operations", {200: {"text/plain": {"schema": {"type": "string"}}}}, ())

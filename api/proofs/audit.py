@@ -113,8 +113,8 @@ class Archive:
 
 
 class Audits:
-    def __init__(self, parts: Parts) -> None:
-        self._parts, self._archive = parts, Archive(parts)
+    def __init__(self, parts: Parts, archive: Archive) -> None:
+        self._parts, self._archive = parts, archive
 
     async def checkpoint(self, _: Request) -> Response:
         """The head of the log that this process has folded."""
@@ -173,11 +173,12 @@ def _json(value: Value, *, immutable: bool = False) -> Response:
     return Response(wire.encode(value), headers={"Cache-Control": caching}, media_type="application/json")
 
 
-def router(parts: Parts) -> APIRouter:
-    routes, audits = APIRouter(), Audits(parts)
+def router(parts: Parts, archive: Archive) -> APIRouter:
+    routes, audits = APIRouter(), Audits(parts, archive)
     routes.add_api_route("/v1/checkpoint", audits.checkpoint, methods=["GET"], operation_id="audit.checkpoint")
+    for path, id in (("/v1/proof/consistency", "proof.consistency"), ("/v1/consistency", "audit.consistency")):
+        routes.add_api_route(path, audits.consistency, methods=["GET"], operation_id=id)
     routes.add_api_route("/v1/proof/{position}", audits.proof, methods=["GET"], operation_id="audit.proof")
-    routes.add_api_route("/v1/consistency", audits.consistency, methods=["GET"], operation_id="audit.consistency")
     routes.add_api_route("/v1/log", audits.records, methods=["GET"], operation_id="audit.log")
     routes.add_api_route("/v1/evidence/{sha256}", audits.evidence, methods=["GET"], operation_id="audit.evidence")
     return routes

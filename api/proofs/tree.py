@@ -22,7 +22,7 @@ class Tree:
             self._levels[level] += node
             if not place & 1:
                 break
-            node, level, place = join(self._node(level, place - 1), node), level + 1, place >> 1
+            node, level, place = join(self.node(level, place - 1), node), level + 1, place >> 1
         self.size += 1
 
     def root(self, size: int) -> bytes:
@@ -62,11 +62,12 @@ class Tree:
         count = stop - start
         level = count.bit_length() - 1
         if count == 1 << level:
-            return self._node(level, start >> level)
+            return self.node(level, start >> level)
         middle = start + (1 << level)
         return join(self._hash(start, middle), self._hash(middle, stop))
 
-    def _node(self, level: int, place: int) -> bytes:
+    def node(self, level: int, place: int) -> bytes:
+        """The hash of a perfect subtree: of leaves [place * 2^level, (place + 1) * 2^level), which are there."""
         return bytes(self._levels[level][place * HASH_BYTES : (place + 1) * HASH_BYTES])
 
 

@@ -27,8 +27,8 @@ class Lines:
         return await self._page(request, ("stream", "type", "by", "cmd"), {})
 
     async def stream(self, request: Request) -> Response:
-        """The events of one stream, the oldest first."""
-        return await self._page(request, ("type",), {"stream": request.path_params["id"]})
+        """The events of one stream, the oldest first; with `version`, as the stream was at that version."""
+        return await self._page(request, ("type",), {"stream": request.path_params["id"]}, ("version",))
 
     async def event(self, request: Request) -> Response:
         """One event: the line that is a leaf of the log's tree."""
@@ -42,10 +42,11 @@ class Lines:
             return Response(None, 304, headers)
         return Response(line, headers=headers, media_type="application/json")
 
-    async def _page(self, request: Request, filters: tuple[str, ...], fixed: dict[str, Plain]) -> Response:
+    async def _page(self, request: Request, filters: tuple[str, ...], fixed: dict[str, Plain], more: tuple[str, ...] = ()) -> Response:
         for name, value in fixed.items():
             query.plain(Line, name, str(value))
-        asked = query.page(request, Line, filters, fixed=fixed, by="", descending=False)
+        asked = query.page(request, Line, filters, fixed=fixed, by="", descending=False, more=more)
+        version = query.optional(request.query_params, "version") if more else None
         views = await self._past.at(Line, asked)
         try:
             found = await views.page(Line, where=asked.where, after=asked.after, limit=asked.limit, descending=asked.descending)
@@ -55,7 +56,10 @@ class Lines:
             raise NotFound(id="the stream")
         of = query.binding(Line, asked.where, "", "desc" if asked.descending else "asc")
         cursor = query.encode(found.next, of) if found.next else None
-        lines = [Raw(row.line.encode()) for row in found.rows if isinstance(row.line, str)]
+        rows = [row for row in found.rows if version is None or (isinstance(row.ver, int) and row.ver <= version)]
+        if len(rows) < len(found.rows) and not asked.descending:
+            cursor = None
+        lines = [Raw(row.line.encode()) for row in rows if isinstance(row.line, str)]
         links = {"Link": link(request, cursor)} if cursor else {}
         body = {"as_of": found.position, "events": lines, "next": cursor}
         return answer(request, body, found.position, changed=found.position, past=asked.as_of is not None, headers=links)

@@ -16,6 +16,8 @@ from domain.world import World
 from projections.explorer import house, market, overview
 from projections.explorer.market import Demand, Quotation
 from projections.explorer.overview import Overview, Volume
+from projections.network import map as network_map
+from projections.network.map import Place
 
 
 class Head(Value):
@@ -54,6 +56,12 @@ class Market(Value):
     as_of: int
     classes: list[Quotation]
     demand: list[Demand]
+
+
+class Map(Value):
+    as_of: int
+    places: list[Place]
+    """The fullest first."""
 
 
 class Numbered(Value):
@@ -112,6 +120,12 @@ class Special:
         body = Market(position, quotations, await market.demand(views))
         return answer(request, body, position, changed=f"{position}-{at_us}", past=asked.as_of is not None)
 
+    async def map(self, request: Request) -> Response:
+        """Machines by country and model, as far as their owners say."""
+        asked = query.one(request)
+        machines, position = await network_map.machines(Several(self._past, asked))
+        return answer(request, Map(position, network_map.places(machines)), position, changed=position, past=asked.as_of is not None)
+
     async def _time(self, position: int) -> int:
         """Of the event at this position, which the log has."""
         if not position:
@@ -146,5 +160,6 @@ def router(parts: Parts, past: Past, authenticate: Authenticate) -> APIRouter:
     routes, special = APIRouter(), Special(parts, past, authenticate)
     routes.add_api_route("/v1/overview", special.overview, methods=["GET"], operation_id="overview")
     routes.add_api_route("/v1/market", special.market, methods=["GET"], operation_id="market")
+    routes.add_api_route("/v1/map", special.map, methods=["GET"], operation_id="map")
     routes.add_api_route("/v1/me", special.me, methods=["GET"], operation_id="me")
     return routes

@@ -18,6 +18,7 @@ from domain.log import wire
 from domain.value import Value
 from projections.explorer import accounts, audits, house, jobs, payouts, tasks, workers
 from projections.finance import balances, journal, parties
+from projections.network import attendance, history
 from projections.row import ID, Plain, Row, Unindexed
 
 T = TypeVar("T", bound=Row)
@@ -72,6 +73,11 @@ PAGES = (
     Pages("/v1/balances", balances.Balance, ("owner", "asset", "code"), descending=False),
     Pages("/v1/trial-balance", balances.TrialLine, ("asset",), descending=False),
     Pages("/v1/parties", parties.Party, ("account",), descending=False),
+    Pages("/v1/history", history.Period, ("unit",)),
+    Pages("/v1/growth", history.Pace, ("unit",)),
+    Pages("/v1/flows", history.Flow, ("unit", "asset")),
+    Pages("/v1/workers/{id}/days", attendance.WorkerDay, fixed=(("worker", "{id}"),)),
+    Pages("/v1/workers/{id}/sessions", attendance.Session, fixed=(("worker", "{id}"),)),
 )
 SINGLES = (
     Single("/v1/jobs/{id}", jobs.Job),
@@ -122,7 +128,7 @@ def single(it: Single, past: Past) -> Callable[[Request], Awaitable[Response]]:
         views = await past.at(it.kind, asked)
         found = await views.get(it.kind, id)
         if found.row is None:
-            raise NotFound(id=id)
+            raise past.missing(id, found.position, asked)
         fields: dict[str, Any] = msgspec.json.decode(wire.encode(found.row))
         body, changed = {"as_of": found.position, **fields}, [fields.get("position", found.position)]
         for part in it.parts:

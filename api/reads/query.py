@@ -42,15 +42,24 @@ def positions(request: Request, *more: str) -> dict[str, str]:
     return given
 
 
-def one(request: Request) -> Query:
-    """For a single thing."""
-    given = positions(request)
+def one(request: Request, *more: str) -> Query:
+    """For a single thing. `more` are parameters that somebody else reads."""
+    given = positions(request, *more)
     return Query({}, 1, None, False, count(given, "min_pos", 0), optional(given, "as_of"))
 
 
-def page(request: Request, kind: type[Row], filters: Sequence[str], *, fixed: Mapping[str, Plain], by: str, descending: bool) -> Query:
-    """For a page of rows. `fixed` comes from the path."""
-    given = positions(request, *filters, "limit", "cursor", "order")
+def page(
+    request: Request,
+    kind: type[Row],
+    filters: Sequence[str],
+    *,
+    fixed: Mapping[str, Plain],
+    by: str,
+    descending: bool,
+    more: Sequence[str] = (),
+) -> Query:
+    """For a page of rows. `fixed` comes from the path; `more` are parameters that somebody else reads."""
+    given = positions(request, *filters, *more, "limit", "cursor", "order")
     where: dict[str, Plain] = dict(fixed)
     for name in filters:
         if name in given:

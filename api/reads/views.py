@@ -1,10 +1,5 @@
-"""Reading views at a position: now, at `min_pos` or later, or `as_of` one in the past.
+"""Reading views at a position: now, at `min_pos` or later, or `as_of` one in the past."""
 
-What is past never changes: a view as of a position is folded from the log, a few of them are kept.
-"""
-
-import asyncio
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -14,13 +9,13 @@ from api.parts import Parts
 from api.problems import Invalid, problem
 from api.reach import Reach
 from api.reads.query import Query
+from domain.errors import NotFound
 from domain.log import wire
 from domain.log.merkle import Head
-from projections import runner
-from projections.row import Cursor, Plain, Projection, Row
+from projections import past
+from projections.row import Cursor, Plain, Row
 from projections.views import Page, Read, Views
 
-PAST_MAX = 8
 TOLD_WAIT_S = 0.25
 T = TypeVar("T", bound=Row)
 
@@ -38,9 +33,7 @@ class Past:
 
     def __init__(self, parts: Parts, reach: Reach) -> None:
         self._parts, self._reach = parts, reach
-        self._of = {kind: projection for projection in parts.projections for kind in projection.rows}
-        self._kept: OrderedDict[tuple[str, int], Views] = OrderedDict()
-        self._folding = asyncio.Lock()
+        self._past = past.Past(parts.log, parts.projections)
 
     async def at(self, kind: type[Row], query: Query) -> Views:
         """The views to read the kind from. Raises `NotReached`, and `Invalid` for a position that is to come."""
@@ -50,7 +43,15 @@ class Past:
             return views
         if query.as_of > self._parts.reader.head.size:
             raise Invalid(field="as_of", pointer="", reason="the log is not there yet")
-        return await self._fold(self._of[kind], query.as_of)
+        return await self._past.at(kind, query.as_of, Head(self._parts.reader.head.log))
+
+    def missing(self, id: str, position: int, query: Query) -> Exception:
+        """Why a view that stands at this position has no such thing: the log may have made it since, and then it comes."""
+        number = id.partition("-")[2].partition("/")[0]
+        made = int(number) if number.isdecimal() else 0
+        if query.as_of is None and position < made <= self._parts.reader.head.size:
+            return NotReached(position, made)
+        return NotFound(id=id)
 
     async def _settle(self, kind: type[Row], min_pos: int) -> None:
         """What a caller asks for must be there; what this process told somebody should be, so it is waited for a moment."""
@@ -61,16 +62,6 @@ class Past:
                 raise NotReached(stands, min_pos)
         elif told:
             await views.reached(kind, told, TOLD_WAIT_S)
-
-    async def _fold(self, projection: Projection, position: int) -> Views:
-        key = projection.name, position
-        async with self._folding:
-            if key not in self._kept:
-                start = Head(self._parts.reader.head.log)
-                self._kept[key] = await runner.as_of(projection, self._parts.log, position, start)
-                if len(self._kept) > PAST_MAX:
-                    self._kept.popitem(last=False)
-            return self._kept[key]
 
 
 class Several:

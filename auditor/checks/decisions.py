@@ -15,6 +15,7 @@ from domain.errors import MoneyFrozen, NotAllowed, Refused, SealBroken, VerdictN
 from domain.event import Event, Origin, Recorded
 from domain.house import house, invariants, override
 from domain.house import ledger as ledger_events
+from domain.house.ledger import STEERING
 from domain.ids import HOUSE, NO_ACCOUNT, AccountId, Actor, WorkerId, command_id
 from domain.log.ledger import FULL_BYTES
 from domain.market import worker
@@ -116,12 +117,12 @@ class Decisions:
     def _block(self, events: Sequence[Recorded[Event]], size: int) -> None:
         at_us = events[0].at_us
         chores: Iterator[house.Chore] | None = None
-        steered = events[0].pos == 1 or isinstance(events[0].event, ledger_events.LeaderElected)
+        steered = events[0].pos == 1 or isinstance(events[0].event, STEERING)
         for command in _commands(events):
-            if isinstance(event := command[0].event, ledger_events.LeaderElected):
-                self._elect(command, event)
-            elif command[0].pos == 1:
+            if command[0].pos == 1:
                 self._begin(command)
+            elif isinstance(event := command[0].event, STEERING):
+                self._steer(command, event)
             elif command[0].by == HOUSE:
                 chores = chores or house.chores(self.world, at_us)
                 if not self._chore(command, chores):
@@ -151,14 +152,21 @@ class Decisions:
         else:
             self._follow(asked.decide(self.world, origin), command, first)
 
-    def _elect(self, command: Sequence[Recorded[Event]], event: ledger_events.LeaderElected) -> None:
-        """Anybody may lead who can write; an election is a block of its own."""
+    def _steer(self, command: Sequence[Recorded[Event]], event: Event) -> None:
+        """Anybody may lead, or move the log, who can write; it is a block of its own, and a bind is to the home that the seal named."""
         first = command[0]
-        cmd = command_id(HOUSE, f"elect/{event.leader}/{first.pos}")
+        match event:
+            case ledger_events.LeaderElected():
+                key = f"elect/{event.leader}"
+                expected: Event = ledger_events.LeaderElected(event.leader, first.at_us + self.world.policy.grace_us)
+            case ledger_events.Sealed():
+                key, expected = f"seal/{event.sealer}", event
+            case _:
+                key, expected = f"bind/{self.world.heir}", ledger_events.Bound(self.world.heir)
+        cmd = command_id(HOUSE, f"{key}/{first.pos}")
         if (first.cmd, first.by, len(command)) != (cmd, HOUSE, 1):
-            self._findings.found("commands", "not the command of an election", first.pos, expected=cmd, actual=first.cmd)
-        elected = ledger_events.LeaderElected(event.leader, first.at_us + self.world.policy.grace_us)
-        self._follow(iter((elected,)), command, first)
+            self._findings.found("commands", f"not the command of {event.verb()}", first.pos, expected=cmd, actual=first.cmd)
+        self._follow(iter((expected,)), command, first)
 
     def _chore(self, command: Sequence[Recorded[Event]], chores: Iterator[house.Chore]) -> bool:
         """A command of the house, beside the one that is due now. Whether it was that one."""

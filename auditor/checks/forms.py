@@ -12,8 +12,9 @@ from auditor.report import Findings
 from auditor.state import State
 from domain.event import Event, Recorded
 from domain.house import ledger
+from domain.house.ledger import STEERING
 from domain.ids import HOUSE
-from domain.log.ledger import COMMAND_BYTES_MAX, COMMAND_EVENTS_MAX, FULL_BYTES
+from domain.log.ledger import COMMAND_BYTES_MAX, COMMAND_EVENTS_MAX, FULL_BYTES, misplaced
 
 Events = Sequence[Recorded[Event]]
 EXACT_MAX = 2**53 - 1
@@ -41,8 +42,7 @@ class Forms:
         self._whole(events)
         self._limits(taken.block.lines, events)
         self._alone(events)
-        if taken.block.after.sealed:
-            self._findings.found("records", "the record seals the log, and no event says so", taken.block.after.size)
+        self._kind(taken, [it.event for it in events])
         for it in events:
             self._key(it)
             self._state.remember(it)
@@ -99,11 +99,18 @@ class Forms:
             for name, count, most in _long(it.event):
                 found("limits", f"{name} is too long a list", it.pos, expected=most, actual=count)
 
+    def _kind(self, taken: Taken, events: Sequence[Event]) -> None:
+        """A header says what the events of its block say: that the log is sealed, that it is bound again, or neither."""
+        heir = next((it.home for it in events if isinstance(it, ledger.Bound)), "")
+        if fault := misplaced(taken.before, taken.block.after, heir, events):
+            expected, actual = "the kind of block that its events make", ", ".join(sorted({it.verb() for it in events}))
+            self._findings.found("records", f"the record {fault}", taken.block.after.size, expected=expected, actual=actual)
+
     def _alone(self, events: Events) -> None:
-        """The beginning of a log, and an election, are a block each."""
+        """The beginning of a log, an election, a seal and a bind are a block each."""
         if events[0].pos == 1:
             count = events[0].of[1]
-        elif any(isinstance(it.event, ledger.LeaderElected) for it in events):
+        elif any(isinstance(it.event, STEERING) for it in events):
             count = 1
         else:
             return

@@ -22,7 +22,7 @@ from domain.event import Event, Recorded
 from domain.house import house, ledger
 from domain.ids import HOUSE, AccountId, WorkerId, command_id
 from domain.log import wire
-from domain.log.block import Void, accept, seal
+from domain.log.block import Kind, Void, accept, seal
 from domain.log.merkle import Head, leaf_hash
 from domain.proof import audit
 from domain.world import World
@@ -34,6 +34,14 @@ SEGMENT = "log/segment-000000.ndjson"
 ID = re.compile(rb"\b(account|worker|job|bench|audit|beacon|deposit|payout|batch)-([0-9]+)")
 NEW = 1_000_000_000
 """Positions of invented events until they are numbered; their ids are made of them."""
+KINDS: dict[str, Kind] = {"ledger.sealed.v1": "seal", "ledger.bound.v1": "bind"}
+"""By the first event of a block."""
+STEERS = {
+    "ledger.leader_elected.v1": ("elect", "leader"),
+    "ledger.sealed.v1": ("seal", "sealer"),
+    "ledger.bound.v1": ("bind", "home"),
+}
+"""What the commands of these events are named by: a word, and a field."""
 ROOTS = (("sealed_size", "sealed_root"), ("size", "root"))
 """Where events name heads of their own log."""
 Able = list[tuple[WorkerId, AccountId, int]]
@@ -80,7 +88,7 @@ def _followed(blocks: Sequence[Sequence[Recorded[Event]]], heads: Sequence[Head]
     """The key of each command of the house, by its id; and who could be drawn for each audit, by its position."""
     world, keys, able = World(), dict[str, str](), dict[int, Able]()
     for events, head in zip(blocks, heads, strict=True):
-        steered = events[0].pos == 1 or isinstance(events[0].event, ledger.LeaderElected)
+        steered = events[0].pos == 1 or isinstance(events[0].event, ledger.STEERING)
         chores: Iterator[house.Chore] | None = None
         for it in events:
             if it.by == HOUSE and it.of[0] == 1 and not steered:
@@ -195,7 +203,7 @@ class Draft:
         for block in self.blocks:
             for line in block:
                 self._retell(line["event"], ends, told)
-            made = seal(head, [msgspec.json.encode(line) for line in block])
+            made = seal(head, [msgspec.json.encode(line) for line in block], KINDS.get(block[0]["event"]["type"], "block"))
             head = made.after
             told[head.size] = head.root
             records.append(made.record)
@@ -222,8 +230,8 @@ class Draft:
         for at, line in enumerate(self.lines(), 1):
             versions[line["stream"]] = versions.get(line["stream"], 0) + 1
             line["pos"], line["ver"] = at, versions[line["stream"]]
-            if line["event"]["type"] == "ledger.leader_elected.v1":
-                line["cmd"] = command_id(HOUSE, f"elect/{line['event']['leader']}/{at}")
+            if steers := STEERS.get(line["event"]["type"]) if line["of"] == [1, 1] else None:
+                line["cmd"] = command_id(HOUSE, f"{steers[0]}/{line['event'][steers[1]]}/{at}")
             elif key := self.keys.get(line["cmd"]):
                 line["cmd"] = command_id(HOUSE, key)
         last = {line["pos"]: block[-1]["pos"] for block in self.blocks for line in block}

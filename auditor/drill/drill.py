@@ -3,6 +3,7 @@
 A fraud that the log alone does not show is tried both ways: without what shows it, where an outsider sees nothing, and with it.
 """
 
+import gc
 import os
 import statistics
 import tempfile
@@ -200,6 +201,8 @@ _bench: Bench
 def _begin(path: Path, told: Facts | None, folder: Path) -> None:
     global _bench  # noqa: PLW0603 - read once for all that the process does
     _bench = Bench(Original(path, told), folder / str(os.getpid()))
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 50)
 
 
 def _slice(name: str, seeds: Sequence[int]) -> list[Tried]:

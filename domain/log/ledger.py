@@ -10,6 +10,9 @@ line is measured before it is applied. The events that follow come from what is 
 and is to be built anew from the log, which has none of it.
 """
 
+from collections.abc import Sequence
+from typing import Literal
+
 import msgspec
 from msgspec import Struct
 
@@ -20,7 +23,7 @@ from domain.house import house
 from domain.house import ledger as house_ledger
 from domain.ids import HOUSE, CommandId, account_id, command_id
 from domain.log import wire
-from domain.log.block import LINE_BYTES_MAX, Block, Broken, Sealed, accept, seal
+from domain.log.block import LINE_BYTES_MAX, Block, Broken, Kind, Sealed, accept, seal
 from domain.log.merkle import Head
 from domain.log.receipts import Ask, Done, Receipt, Receipts
 from domain.value import Value
@@ -37,6 +40,10 @@ COUNT_BYTES = 3
 
 class NotOpened(Exception):
     """The log has no first block yet."""
+
+
+class Moved(Exception):
+    """The log is sealed: the ledger goes on elsewhere, or is to be bound before anything is written."""
 
 
 class Folded(Value):
@@ -79,8 +86,7 @@ class Ledger(Struct):
 
     def decide(self, ask: Ask, now_us: int) -> Receipt:
         """Decide one command. Its events wait in `pending` for the next `seal`; a refusal changes nothing. Raises `Refused`."""
-        if self.head.size == 0:
-            raise NotOpened
+        self._require_open()
         at_us, pos = self._next(now_us)
         if ask.key_us is not None:
             if done := self.receipts.get(ask):
@@ -102,13 +108,19 @@ class Ledger(Struct):
 
     def election(self, leader: str, now_us: int) -> Sealed:
         """A block that makes `leader` the leader. The ledger takes it when it reads it back from the log."""
-        assert not self.pending
-        if self.head.size == 0:
-            raise NotOpened
-        at_us, pos = self._next(now_us)
-        event = house_ledger.LeaderElected(leader, at_us + self.world.policy.grace_us)
-        cmd = command_id(HOUSE, f"elect/{leader}/{pos}")
-        return seal(self.head, [wire.encode(self._record(event, Origin(cmd, HOUSE, at_us, pos), 1, ""))])
+        self._require_open()
+        grace_us = self._next(now_us)[0] + self.world.policy.grace_us
+        return self._alone(house_ledger.LeaderElected(leader, grace_us), f"elect/{leader}", now_us, "block")
+
+    def ending(self, sealer: str, home: str, reason: Literal["moved", "lost"], now_us: int) -> Sealed:
+        """A block that seals the log, which is to go on at `home`. The ledger takes it when it reads it back."""
+        self._require_open()
+        return self._alone(house_ledger.Sealed(sealer, home, reason), f"seal/{sealer}", now_us, "seal")
+
+    def binding(self, now_us: int) -> Sealed:
+        """A block behind the seal: the log goes on at the home that the seal names. Likewise."""
+        assert self.head.sealed, "only a sealed log is bound again"
+        return self._alone(house_ledger.Bound(self.world.heir), f"bind/{self.world.heir}", now_us, "bind")
 
     def fold(self, record: bytes) -> Folded:
         """Take a record of the log. Raises `Void` if it does not count, `Broken` or `Diverged` if nobody may go on from here."""
@@ -119,6 +131,8 @@ class Ledger(Struct):
             raise Broken(f"times from position {block.start} on are not one time per block, and later than the last")
         if not whole(events):
             raise Broken(f"the commands from position {block.start} on are not whole")
+        if fault := misplaced(self.head, block.after, self.world.heir, [each.event for each in events]):
+            raise Broken(f"the block from position {block.start} on {fault}")
         for recorded in events:
             if recorded.ver != self._version(recorded.stream) or recorded.stream != recorded.event.stream:
                 raise Broken(f"position {recorded.pos} is not the next event of its stream")
@@ -128,6 +142,20 @@ class Ledger(Struct):
             self._remember(recorded)
         self._end(block.after)
         return Folded(block, events)
+
+    def _require_open(self) -> None:
+        """Raises `NotOpened`, `Moved` where nothing can be decided."""
+        if self.head.size == 0:
+            raise NotOpened
+        if self.head.sealed:
+            raise Moved(f"the log was sealed at size {self.head.size}: the ledger goes on at {self.world.heir}")
+
+    def _alone(self, event: Event, key: str, now_us: int, kind: Kind) -> Sealed:
+        """A block of one event, which is not applied."""
+        assert not self.pending
+        at_us, pos = self._next(now_us)
+        origin = Origin(command_id(HOUSE, f"{key}/{pos}"), HOUSE, at_us, pos)
+        return seal(self.head, [wire.encode(self._record(event, origin, 1, ""))], kind)
 
     def _next(self, now_us: int) -> tuple[int, int]:
         """Time and position of the next event: one time per block, later than the last block's."""
@@ -212,6 +240,17 @@ def measure(which: int, line: int, size: int) -> None:
     if which == 1:
         raise CommandTooLarge(size=f"a line of {line} bytes", maximum=LINE_BYTES_MAX)
     raise AssertionError(f"a command made {which} events of {size} bytes, the last of {line}")
+
+
+def misplaced(before: Head, after: Head, heir: str, events: Sequence[Event]) -> str:
+    """What is wrong with a block whose kind and events do not say the same: a seal seals, a bind binds to the home that the seal named, and
+    no other block does either; empty if nothing is."""
+    said = [each for each in events if isinstance(each, (house_ledger.Sealed, house_ledger.Bound))]
+    if after.sealed:
+        return "" if [type(each) for each in events] == [house_ledger.Sealed] else "seals the log, and its events do not"
+    if before.sealed:
+        return "" if list(events) == [house_ledger.Bound(heir)] else f"does not bind the sealed log to {heir}"
+    return "seals or binds the log, and is of another kind" if said and before.size else ""
 
 
 def whole(events: list[Recorded[Event]]) -> bool:

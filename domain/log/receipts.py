@@ -8,7 +8,6 @@ takes the horizon of valid keys with it. All of it is a fold: who replays the lo
 import re
 from hashlib import sha256
 from typing import Self
-from uuid import UUID
 
 from msgspec import Struct
 
@@ -86,7 +85,7 @@ def uuid7_us(key: str) -> int:
     """When a UUIDv7 was made (RFC 9562 §5.7), in microseconds since 1970. Raises `BadKey`."""
     if not UUID7.fullmatch(key):
         raise BadKey
-    return (UUID(key).int >> 80) * 1000
+    return int(key[:8] + key[9:13], 16) * 1000
 
 
 class Receipt(Value):

@@ -67,6 +67,8 @@ class Receipt(Value):
     """False if it reverted whole; gas is paid all the same."""
     gas_wei: int
     """Gas used × the price per gas that was charged."""
+    deposits: tuple[int, ...] = ()
+    """Log indexes of the deposits that it made. They count from the block's first log, so in another block they are others."""
 
 
 class Fees(Value):

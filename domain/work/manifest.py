@@ -33,12 +33,14 @@ class Asset(Value, forbid_unknown_fields=True):
     bytes: int
 
 
-class Manifest(Value, forbid_unknown_fields=True):
-    """`salt` is 16 random bytes as hex; `frames` are names of assets in the order of the frames, and may repeat."""
+class Manifest(Value, forbid_unknown_fields=True, omit_defaults=True):
+    """`salt` is 16 random bytes as hex; `frames` are names of assets in the order of the frames, and may repeat. With `pictures` the
+    creator lets everybody see small pictures of what is rendered."""
 
     salt: str
     assets: list[Asset]
     frames: list[str]
+    pictures: bool = False
 
     def encode(self) -> bytes:
         """The one way to write this manifest: JSON, fields in this order, no spaces."""

@@ -68,11 +68,16 @@ class Demand(Value):
     leased_wu_milli: int
 
 
-async def quotation(views: Views, cls: str, at_us: int) -> Quotation:
-    """As of `at_us`, normally the time of the last event."""
+async def asks(views: Views, cls: str, at_us: int) -> list[Standing]:
+    """The bids that stand in a class."""
+    return [row for row in (await everything(views, Standing, {"cls": cls}))[0] if row.price_per_kwu and stands(row, at_us)]
+
+
+async def quotation(views: Views, cls: str, at_us: int, asked: Sequence[Standing] | None = None) -> Quotation:
+    """As of `at_us`, normally the time of the last event. `asked` are the class's bids, if they were read already."""
     since = (at_us - DAY) // SLOT_US
     sold, position = await everything(views, Sold, {"cls": cls}, (since, -1))
-    asked = [row for row in (await everything(views, Standing, {"cls": cls}))[0] if row.price_per_kwu and stands(row, at_us)]
+    asked = await asks(views, cls, at_us) if asked is None else asked
     weights = [(row.price_per_kwu, row.wu_milli) for row in sold]
     bids = [(int(row.price_per_kwu or 0), 1) for row in asked]
     return Quotation(cls, median(weights), median(bids), len(asked), sum(weight for _, weight in weights), position)

@@ -110,6 +110,7 @@ async def scene(folder: Path, speed: int = 10) -> AsyncIterator[Scene]:
         assert Painter.alive == 0
 
 
+@pytest.mark.system
 async def test_an_honest_worker_is_scored_does_a_job_and_nobody_is_convicted(tmp_path: Path) -> None:
     async with scene(tmp_path) as it:
         worker = it.worker(170)
@@ -127,6 +128,7 @@ async def test_an_honest_worker_is_scored_does_a_job_and_nobody_is_convicted(tmp
         assert it.count(Offline, reason="left") == 4
 
 
+@pytest.mark.system
 async def test_a_cheat_is_convicted_by_two_checkers_and_its_work_done_by_another(tmp_path: Path) -> None:
     async with scene(tmp_path) as it:
         cheat, honest = it.worker(150, cheat=Cheat(8)), it.worker(180)
@@ -143,6 +145,7 @@ async def test_a_cheat_is_convicted_by_two_checkers_and_its_work_done_by_another
         assert len(it.office.filed) >= 2
 
 
+@pytest.mark.system
 async def test_a_worker_that_was_killed_is_replaced_when_its_lease_is_over(tmp_path: Path) -> None:
     async with scene(tmp_path) as it:
         slow = ports.Workshop(lambda: Painter(0.2), isolated=True)
@@ -158,6 +161,7 @@ async def test_a_worker_that_was_killed_is_replaced_when_its_lease_is_over(tmp_p
         assert it.count(proof.Committed, late=True) == 0
 
 
+@pytest.mark.system
 async def test_a_restarted_worker_takes_its_lease_up_again(tmp_path: Path) -> None:
     async with scene(tmp_path) as it:
         worker = it.worker(160)
@@ -179,6 +183,7 @@ async def test_a_restarted_worker_takes_its_lease_up_again(tmp_path: Path) -> No
         assert it.count(ruling.Accepted, worker=worker) == 4
 
 
+@pytest.mark.system
 async def test_without_a_sandbox_somebody_else_s_scene_is_not_rendered_but_one_s_own_is(tmp_path: Path) -> None:
     bare = ports.Workshop(Painter, isolated=False)
     async with scene(tmp_path) as it:

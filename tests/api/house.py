@@ -10,14 +10,14 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 import httpx2
-from fastapi import FastAPI
 
 from adapters import objects, signer
+from adapters.files.notary import Notary
 from adapters.log.follower import Follower
 from adapters.sequencer import Sequencer
 from adapters.signer import Signer
 from adapters.succession import Clock
-from api.app import create_app
+from api.app import Application, create_app
 from api.parts import CheckScene, Limits, Parts, Recover, Submit
 from domain.body import Body
 from domain.ids import AccountId, JobId, WorkerId
@@ -46,7 +46,7 @@ DUMMY = "0x" + "00" * 65
 class House:
     """The running parts, and a client for each caller."""
 
-    def __init__(self, network: Network, app: FastAPI, follower: Follower, store: objects.Objects, log: MemoryLog) -> None:
+    def __init__(self, network: Network, app: Application, follower: Follower, store: objects.Objects, log: MemoryLog) -> None:
         self.network, self.app, self.follower, self.store, self.log = network, app, follower, store, log
         self.parts: Parts
         self.gate_code: str | None = None
@@ -131,6 +131,12 @@ def people() -> People:
     return People(it, creator, workers)
 
 
+@cache
+def lived() -> People:
+    """The same after a job was done, checked and paid, likewise built once."""
+    return people()._replace(network=network.life())
+
+
 def owner(of: People, worker: WorkerId) -> AccountId:
     return of.network.world.workers[worker].owner
 
@@ -170,7 +176,7 @@ async def running(of: People, limits: Limits | None = None) -> AsyncIterator[Hou
     log, store = MemoryLog(), objects.memory()
     await fill(log, of.network.records)
     follower = Follower(log, Ledger(Head(LOG)))
-    house = House(of.network, FastAPI(), follower, store, log)
+    house = House(of.network, Application(()), follower, store, log)
     views = MemoryViews(*catalog.ALL)
     clock = Clock(wall=house.now_us, steady=lambda: time.monotonic_ns() // 1000)
     sequencer = Sequencer(log, lambda: Ledger(Head(LOG)), "test", clock=clock)
@@ -204,6 +210,7 @@ async def running(of: People, limits: Limits | None = None) -> AsyncIterator[Hou
         seen=lambda worker, session: house.beats.append((worker, session)),
         now_us=house.now_us,
         ready=lambda: sequencer.leading,
+        notary=Notary(LOG, bytes(32)),
         limits=limits or Limits(read_wait_s=0.05, wait_s=2.0, keep_alive_s=0.2),
     )
     house.parts, house.app = parts, create_app(parts)

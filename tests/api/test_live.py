@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from copy import copy
 from typing import Any, NamedTuple
 
 from api import live
@@ -93,6 +94,23 @@ async def test_a_feed_goes_on_after_the_last_event_that_was_seen() -> None:
 
         assert [int(each.id) for each in first + rest] == list(range(1, house.follower.head.size + 1))
         assert rest[-2].data.startswith(f'{{"pos":{size + 1},"stream":"{job}"')
+
+
+async def test_a_feed_goes_on_at_the_server_that_comes_after() -> None:
+    async with running(people()) as house:
+        await submitted(house)
+        async with listening(house, "/v1/live?after=0") as found:
+            first = await take(found, house.follower.head.size - 1)
+        network = copy(house.network)
+        async with aclosing(house.log.read(0)) as records:
+            network.records = [record async for record in records]
+    async with running(people()._replace(network=network)) as house:
+        await house.follower.reached(len(first) + 2, 2)
+        async with listening(house, "/v1/live", last_event_id=first[-1].id) as found:
+            rest = await take(found, house.follower.head.size - len(first))
+
+    assert [int(each.id) for each in first + rest] == list(range(1, len(first) + len(rest) + 1))
+    assert len(rest) >= 2
 
 
 async def test_the_data_of_a_message_is_the_line_of_the_log() -> None:

@@ -2,15 +2,20 @@
 
 import asyncio
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
 
+import msgspec
 import pytest
 
 from api.reads import pages
 from api.reads.pages import Pages
 from domain.log import wire
 from projections import catalog
-from projections.row import Unindexed, shape
-from tests.api.house import House, people, problem, running, secret_of, submitted
+from projections.row import Plain, Row, Unindexed, shape
+from projections.views import Page, Read, Views
+from tests.api.house import House, lived, people, problem, running, secret_of, submitted
 
 CREATOR = secret_of(people().creator)
 
@@ -114,11 +119,13 @@ async def test_the_market_and_the_network_can_be_seen_as_they_were() -> None:
         await settled(house)
         market = (await house.get("", "/v1/market", params={"as_of": head})).json()
         network = (await house.get("", "/v1/overview", params={"as_of": head})).json()
+        places = (await house.get("", "/v1/map", params={"as_of": head})).json()
         first = (await house.get("", "/v1/market", params={"as_of": 0})).json()
 
         assert (market["as_of"], market["classes"][0]["open_bids"], market["demand"]) == (head, 4, [])
         assert (network["as_of"], network["network"]["events"], network["network"]["jobs"]) == (head, head, 0)
         assert (network["head"], first["classes"]) == (None, [])
+        assert places == {"as_of": head, "places": [{"country": "", "model": "CPU", "workers": 4, "checkers": 3, "online": 7}]}
 
 
 async def test_who_has_it_already_is_told_so_until_it_changes() -> None:
@@ -151,6 +158,28 @@ async def test_a_stream_is_read_byte_for_byte_and_a_task_without_events_is_there
         assert problem(never) == (404, "not_found")
 
 
+async def test_a_stream_is_read_as_it_was_at_any_version() -> None:
+    async with running(people()) as house:
+        await settled(house)
+        id = max(people().workers.values(), key=lambda worker: sum(each.stream == worker for each in people().network.events))
+        lines = [wire.encode(each) for each in people().network.events if each.stream == id]
+        assert len(lines) > 1
+        for version in range(len(lines) + 2):
+            for order in ("asc", "desc"):
+                found, cursor = list[bytes](), ""
+                while True:
+                    params = {"version": version, "order": order, "limit": 1, **({"cursor": cursor} if cursor else {})}
+                    page = (await house.get("", f"/v1/streams/{id}", params=params)).content
+                    body = msgspec.json.decode(page, type=dict[str, msgspec.Raw])
+                    found += [bytes(line) for line in msgspec.json.decode(body["events"], type=list[msgspec.Raw])]
+                    if not (cursor := msgspec.json.decode(body["next"], type=str | None) or ""):
+                        break
+
+                assert found == lines[:version][:: 1 if order == "asc" else -1]
+        assert problem(await house.get("", f"/v1/streams/{id}", params={"version": "x"})) == (422, "invalid")
+        assert problem(await house.get("", "/v1/events", params={"version": "1"})) == (422, "invalid")
+
+
 @pytest.mark.parametrize(
     ("path", "params", "code"),
     [
@@ -161,6 +190,7 @@ async def test_a_stream_is_read_byte_for_byte_and_a_task_without_events_is_there
         ("/v1/jobs", {"min_pos": "-1"}, "invalid"),
         ("/v1/jobs", {"as_of": "9" * 40}, "invalid"),
         ("/v1/market", {"as_of": "999999"}, "invalid"),
+        ("/v1/map", {"as_of": "999999"}, "invalid"),
         ("/v1/overview", {"as_of": "999999"}, "invalid"),
         ("/v1/jobs", {"status": "\x00"}, "invalid"),
         ("/v1/jobs", {"drop": "table"}, "invalid"),
@@ -188,8 +218,9 @@ async def test_every_page_and_every_thing_can_be_read() -> None:
     async with running(people()) as house:
         await submitted(house)
         await settled(house)
-        paths = [each.path.replace("{id}", people().creator) for each in pages.PAGES]
-        answers = {path: await house.get("", path) for path in (*paths, "/v1/overview", "/v1/market")}
+        worker = next(iter(house.follower.world.workers))
+        paths = [each.path.replace("{id}", worker if "/workers/" in each.path else people().creator) for each in pages.PAGES]
+        answers = {path: await house.get("", path) for path in (*paths, "/v1/overview", "/v1/market", "/v1/map")}
         items = {path: answers[path].json()["items"] for path in paths}
 
         assert {path: answer.status_code for path, answer in answers.items()} == dict.fromkeys(answers, 200)
@@ -227,3 +258,88 @@ async def test_one_sees_what_ones_next_signed_command_needs() -> None:
         assert me["workers"] == [{"worker": worker, "bids": 1}]
         assert me["balances"] == {f"usdc:2110.available.{it}": "-5000000", f"usdc:2310.stake.{it}": "-5000000"}
         assert problem(await house.get("", "/v1/me")) == (401, "api_key_missing")
+
+
+async def test_what_the_log_has_and_a_view_has_not_yet_is_202_and_what_never_was_is_404() -> None:
+    async with running(people()) as house:
+        head = await settled(house)
+        job = await submitted(house)
+        standing = house.parts.views
+        late = f"/v1/jobs/{job}"
+        with held_back(standing, head):
+            answers = [await house.get("", path) for path in (late, f"/v1/tasks/{job}/1", f"/v1/search?q={job}")]
+        await settled(house)
+
+        assert [problem(each) for each in answers] == [(202, "not_reached")] * 3
+        assert answers[0].json()["min_pos"] == head + 1
+        assert (await house.get("", late)).status_code == 200
+        assert problem(await house.get("", "/v1/jobs/job-999999")) == (404, "not_found")
+        assert problem(await house.get("", late, params={"as_of": head})) == (404, "not_found")
+
+
+@contextmanager
+def held_back(views: Views, position: int) -> Iterator[None]:
+    """The views say what they would if they stood at a position before the newest things."""
+    get, page = type(views).get, type(views).page
+
+    async def no_row(_: Views, kind: type[Row], *__: Plain) -> Read[Row]:
+        return Read(None, position)
+
+    async def no_rows(_: Views, kind: type[Row], **__: object) -> Page[Row]:
+        return Page([], position, None)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(views), "get", no_row)
+        patch.setattr(type(views), "page", no_rows)
+        yield
+    assert (type(views).get, type(views).page) == (get, page)
+
+
+async def test_a_search_takes_positions_and_kinds_of_events() -> None:
+    async with running(people()) as house:
+        await settled(house)
+        paths = set[str]()
+        for word in ("#7", "worker.registered", "worker.registered.v1"):
+            (found,) = (await house.get("", "/v1/search", params={"q": word})).json()["found"]
+            paths.add(found["path"])
+            assert (await house.get("", found["path"])).status_code == 200
+
+        assert paths == {"/v1/events/7", "/v1/events?type=worker.registered.v1"}
+
+
+async def test_a_search_takes_ids_commands_and_keys_and_what_it_names_can_be_read() -> None:
+    async with running(people()) as house:
+        await settled(house)
+        line = (await house.get("", "/v1/events/30")).json()
+        words = [line["cmd"], sha256(CREATOR.encode()).hexdigest(), people().creator, *people().workers.values()]
+        for word in words:
+            found = (await house.get("", "/v1/search", params={"q": word})).json()["found"]
+            assert found, word
+            assert [(await house.get("", each["path"])).status_code for each in found] == [200] * len(found)
+        nothing = await house.get("", "/v1/search", params={"q": "job-1"})
+        refused = [await house.get("", "/v1/search", params=each) for each in ({}, {"q": ""}, {"q": "x" * 201}, {"q": "a\x00"}, {"r": "1"})]
+
+        assert nothing.json()["found"] == []
+        assert {problem(each) for each in refused} == {(422, "invalid")}
+
+
+async def test_every_amount_of_the_journal_is_explained_by_earlier_events_and_adds_up() -> None:
+    async with running(lived()) as house:
+        await settled(house)
+        sums = 0
+        lines = await walked(house, "/v1/journal?limit=200")
+        for row in lines:
+            posting = f"{row['position']}-{row['line']}"
+            found = (await house.get("", f"/v1/explain/{posting}")).json()
+            assert (found["account"], found["amount"]) == (row["account"], row["amount"])
+            assert sum(int(each["amount"]) for each in found["entry"]) == 0
+            assert found["event"]["pos"] == row["position"]
+            assert all(each["pos"] < row["position"] for each in found["rests_on"])
+            if found["sum_of"]:
+                sums += 1
+                assert sum(int(each["amount"]) for each in found["sum_of"]) == int(found["amount"]), posting
+        refused = [await house.get("", f"/v1/explain/{each}") for each in ("x", "1-0", "1", "1-1", "999999-1")]
+
+        assert len(lines) > 20
+        assert sums > 0
+        assert [problem(each)[1] for each in refused] == ["invalid", "invalid", "invalid", "not_found", "not_found"]

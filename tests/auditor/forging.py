@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from auditor import bundle as bundles
+from auditor.drill.desk import KINDS
 from auditor.facts import Balance, Block, ChainLog, Facts, Gas
 from domain.event import Event, Recorded
 from domain.log import wire
@@ -79,7 +80,7 @@ def sealed(blocks: Blocks, of: list[bytes] | None = None) -> list[bytes]:
             for size, root in (("sealed_size", "sealed_root"), ("size", "root")):
                 if root in event and event[root] == true.get(event[size]) and event[size] in roots:
                     event[root] = roots[event[size]]
-        made = seal(head, [msgspec.json.encode(line) for line in block])
+        made = seal(head, [msgspec.json.encode(line) for line in block], KINDS.get(str(block[0]["event"]["type"]), "block"))
         head = made.after
         roots[head.size] = head.root
         records.append(made.record)

@@ -92,6 +92,7 @@ def test_a_line_feed_that_is_none_is_found(tmp_path: Path) -> None:
     assert (finding.record, finding.position) == (number, 100)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("seed", range(60))
 def test_a_byte_flipped_anywhere_is_found_in_its_file(tmp_path: Path, seed: int) -> None:
     path = forging.bundle(tmp_path / "b")

@@ -57,6 +57,7 @@ def position(kind: type[Event]) -> int:
     return next(it.pos for it in forging.life().events if isinstance(it.event, kind))
 
 
+@pytest.mark.system
 def test_every_account_is_what_the_ledger_holds_and_adds_up(path: Path) -> None:
     balances = forging.life().world.balances
     accounts = {account for it in forging.life().events for account, _ in it.entry}
@@ -70,6 +71,7 @@ def test_every_account_is_what_the_ledger_holds_and_adds_up(path: Path) -> None:
         assert tree.root.adds_up is True
 
 
+@pytest.mark.system
 def test_every_thing_can_be_explained_and_adds_up(path: Path) -> None:
     streams = {it.stream for it in forging.life().events}
     things = sorted(
@@ -81,6 +83,7 @@ def test_every_thing_can_be_explained_and_adds_up(path: Path) -> None:
         assert {node.adds_up for node in below(explain(path, thing).root)} <= {None, True}, thing
 
 
+@pytest.mark.system
 def test_every_event_can_be_explained_and_its_entry_is_shown(path: Path) -> None:
     for it in forging.life().events:
         tree = explain(path, str(it.pos))

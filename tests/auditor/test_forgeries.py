@@ -158,6 +158,7 @@ FORGERIES: list[Row] = [
 ]
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(("kind", "where", "change", "check"), [row[1:] for row in FORGERIES], ids=[row[0] for row in FORGERIES])
 def test_a_forgery_is_found_where_it_is(tmp_path: Path, kind: str, where: Callable[[Line], bool], change: Change, check: str) -> None:
     position = 0

@@ -49,6 +49,7 @@ def random_life(seed: int, steps: int, policy: str = "demo") -> Network:
     return life.network
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("policy", ["demo", "standard"])
 @pytest.mark.parametrize("seed", range(4))
 def test_a_random_life_is_lawful(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, policy: str) -> None:
@@ -61,6 +62,7 @@ def test_a_random_life_is_lawful(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert (report.size, report.root) == (life.ledger.head.size, life.ledger.head.root)
 
 
+@pytest.mark.system
 def test_a_random_life_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deeds, "Network", Signing)
     life = random_life(7, 600)

@@ -168,6 +168,7 @@ CHAINS: list[tuple[str, Callable[[], Facts], str, str]] = [
 ]
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(("told", "check", "kind"), [row[1:] for row in CHAINS], ids=[row[0] for row in CHAINS])
 def test_what_the_chain_does_not_have_is_found(tmp_path: Path, told: Callable[[], Facts], check: str, kind: str) -> None:
     report = exported(tmp_path, told())

@@ -270,7 +270,7 @@ async def test_words_of_refusal_are_known(words: str, kind: type[chain.ChainRefu
 
 
 async def test_logs_of_another_kind_than_asked_for_are_silence() -> None:
-    log = {"topics": ["0x" + "1" * 64] * 3, "data": "0x" + "0" * 64, "logIndex": "0x0"}
+    log = {"address": "0x" + "2" * 40, "topics": ["0x" + "1" * 64] * 3, "data": "0x" + "0" * 64, "logIndex": "0x0"}
     log |= {"blockNumber": "0x1", "blockHash": "0x2", "transactionHash": "0x3"}
     async with saying(json.dumps({"result": [log]}).encode()) as evm:
         for question in (evm.deposits(0, 1), evm.payouts(0, 1), evm.anchors(0, 1)):

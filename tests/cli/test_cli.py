@@ -18,6 +18,8 @@ MISTAKES = {
     "a policy that is none": ["init", "ledger", "--policy", "mine"],
     "a chain without contracts": ["init", "ledger", "--rpc-url", "http://127.0.0.1:9"],
     "no ledger there": ["serve", "nowhere"],
+    "a role that is none": ["serve", "nowhere", "--role", "boss"],
+    "nobody says what it is": ["status", "--server", "http://127.0.0.1:9"],
     "no scene there": ["submit", "none.xml", "--api-key", "x"],
     "a price that is none": ["submit", "none.xml", "--api-key", "x", "--limit-price", "1e3"],
     "a worker that is none": ["worker", "run", "worker-1"],
@@ -27,6 +29,10 @@ MISTAKES = {
     "an approval of nobody's": ["override", "release", "--reason", "checked", "--approval", "me", "--directory", "nowhere"],
     "a reason in prose": ["override", "approve", "release", "--reason", "all well", *SIGNED],
     "an approval with no key": ["override", "approve", "release", "--reason", "checked", *SIGNED],
+    "a version that is none": ["stream", "job-1", "--version", "0"],
+    "no server to read from": ["stream", "job-1", "--server", "http://127.0.0.1:9"],
+    "no server's address": ["log", "head", "--server", ""],
+    "a server without a scheme": ["job", "list", "--server", "127.0.0.1:8080"],
     "nobody listens": ["log", "head", "--server", "http://127.0.0.1:9"],
 }
 

@@ -230,7 +230,8 @@ class ChainTwin:
                 state.got[item.to] = state.got.get(item.to, 0) + item.amount * good
                 log = chain.PaidLog(tx.hash, index + n, block.number, block.hash, item.payout, item.to, item.amount, good)
                 state.payouts.append(log)
-        state.receipts[tx.hash] = chain.Receipt(tx.hash, block.number, block.hash, ok, GAS_WEI)
+        deposits = (index,) if tx.deposit else ()
+        state.receipts[tx.hash] = chain.Receipt(tx.hash, block.number, block.hash, ok, GAS_WEI, deposits)
         return index + max(1, len(tx.items))
 
 

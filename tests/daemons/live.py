@@ -55,7 +55,7 @@ class Live:
     def start(self, *roles: str, reader: Follower | None = None) -> list[asyncio.Task[None]]:
         """These daemons, or all, as gridledger.py wires them; `reader` is another follower of the log."""
         rig, node = self.rig, self.node
-        desks = {role: Desk(role, reader or self.follower, self._sequencer.submit) for role in DAEMONS}
+        desks = {role: Desk(role, reader or self.follower, self._sequencer.submit, self._sequencer.now_us) for role in DAEMONS}
         runs = {
             "watch": Watch(desks["watch"], node, USDC).run,
             "payer": Payer(desks["payer"], node, rig.payer, signer.decode_batch, USDC, bump_us=self.bump_us).run,

@@ -75,21 +75,19 @@ class Rig:
         return receipt
 
     def desk(self, role: str) -> loop.Desk:
-        return loop.Desk(role, self, self.submit)
+        return loop.Desk(role, self, self.submit, lambda: self.net.now_us)
 
     def start_watch(self) -> Watch:
-        return Watch(self.desk("watch"), self.chain, USDC, now_us=lambda: self.net.now_us)
+        return Watch(self.desk("watch"), self.chain, USDC)
 
     def start_payer(self) -> Payer:
-        key, now = self.key, lambda: self.net.now_us
-        return Payer(self.desk("payer"), self.chain, key, signer.decode_batch, USDC, bump_us=BUMP_US, now_us=now)
+        return Payer(self.desk("payer"), self.chain, self.key, signer.decode_batch, USDC, bump_us=BUMP_US)
 
     def start_anchorer(self) -> Anchorer:
-        key, now = network.key(98), lambda: self.net.now_us
-        return Anchorer(self.desk("anchorer"), self.chain, key, USDC, bump_us=BUMP_US, now_us=now)
+        return Anchorer(self.desk("anchorer"), self.chain, network.key(98), USDC, bump_us=BUMP_US)
 
     def start_presence(self) -> Presence:
-        return Presence(self.desk("presence"), now_us=lambda: self.net.now_us)
+        return Presence(self.desk("presence"))
 
     async def pass_s(self, seconds: int = 1, *, watch: bool = True, payer: bool = True) -> None:
         """Each second a block, and each daemon takes two steps."""

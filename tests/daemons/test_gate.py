@@ -42,7 +42,7 @@ class Scene:
     def __init__(self) -> None:
         self.net, creator, _ = network.populated(signs=False)
         self.rig, self.store = Rig(net=self.net), Objects(MemoryStore())
-        self.gate = gate.Gate(self.rig.desk("gate"), self.store, lambda _: BENCH, now_us=lambda: self.net.now_us)
+        self.gate = gate.Gate(self.rig.desk("gate"), self.store, lambda _: BENCH)
         facts = {"engine": "mitsuba", "manifest_sha256": "a" * 64, "frames": 2, "size": SIZE, "tiles": GRID, "group": GROUP}
         command = job.Submit.model_validate({**facts, "samples": 10_000, "limit_price": Units(200_000_000)})
         submitted = self.net.do(creator, command, keyed=True)[0].event

@@ -3,9 +3,8 @@
 import pytest
 
 from domain.accounts import USDC
-from domain.proof import beacon
 from domain.treasury import anchor, batch, deposit
-from domain.treasury.chain import ChainRefused, ChainSilent
+from domain.treasury.chain import ChainRefused, ChainSilent, DepositLog
 from tests.daemons.rig import Killed, Rig
 
 AMOUNT = 20_000_000
@@ -81,6 +80,52 @@ async def test_a_deposit_that_moved_to_another_block_is_credited_once() -> None:
     await rig.pass_s(20)
     assert rig.types() == ["deposit.seen", "deposit.orphaned", "deposit.seen", "deposit.finalised", "chain.reconciled"]
     assert rig.available(someone) == rig.treasury() == AMOUNT
+
+
+async def test_a_deposit_whose_log_is_counted_anew_in_the_same_block_is_credited_once() -> None:
+    rig = Rig("standard")
+    people = [rig.net.person("creator") for _ in range(2)]
+    for someone in people:
+        rig.chain.deposit(someone, AMOUNT)
+    await rig.pass_s(1)
+    before = {it.tx: (it.block, it.log_index) for it in rig.world.deposits.values()}
+    rig.chain.reorg(1)
+    rig.chain.waiting.reverse()
+    rig.chain.mine()
+    await rig.pass_s(1)
+    after = {it.tx: (it.block, it.log_index) for it in rig.world.deposits.values()}
+    await rig.pass_s(20)
+
+    assert after == {tx: (block, 1 - index) for tx, (block, index) in before.items()}
+    assert [rig.available(someone) for someone in people] == [AMOUNT] * 2
+    assert rig.treasury() == 2 * AMOUNT
+
+
+async def test_a_transaction_that_deposits_something_else_in_the_same_place_is_credited_by_what_stands_there() -> None:
+    rig = Rig("standard")
+    someone, other = (rig.net.person("creator") for _ in range(2))
+    rig.chain.deposit(someone, AMOUNT)
+    await rig.pass_s(1)
+    rig.chain.reorg(1)
+    rig.chain.waiting[0].deposit = (other, 2 * AMOUNT)
+    rig.chain.mine()
+    await rig.pass_s(20)
+
+    assert rig.types().count("deposit.orphaned") == 1
+    assert (rig.available(someone), rig.available(other)) == (0, 2 * AMOUNT)
+
+
+async def test_logs_without_a_deposit_that_its_receipt_has_take_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing(first: int, last: int) -> list[DepositLog]:
+        return []
+
+    rig = Rig("standard")
+    rig.chain.deposit(rig.net.person("creator"), AMOUNT)
+    await rig.pass_s(1)
+    monkeypatch.setattr(rig.chain, "deposits", nothing)
+    with pytest.raises(ChainSilent, match="by its receipt"):
+        await rig.watch.step()
+    assert "deposit.orphaned" not in rig.types()
 
 
 async def test_a_deposit_that_moved_while_the_watch_was_away_is_credited_once() -> None:
@@ -275,75 +320,6 @@ async def test_a_node_that_keeps_no_old_balances_is_asked_about_the_newest_fact_
     else:
         with pytest.raises(ChainRefused):
             await rig.watch.step()
-
-
-async def waiting_for_beacon(rig: Rig) -> int:
-    """A worker that came online waits for its bench, and so for this grid time."""
-    owner = rig.net.person("provider")
-    rig.net.online(rig.net.worker(owner))
-    grid = rig.world.next_grid_us()
-    assert grid is not None
-    return grid
-
-
-async def drawn(rig: Rig) -> list[tuple[int, int, str]]:
-    return [(it.event.grid_us, it.event.block_number, it.event.block_hash) for it in rig.net.events if isinstance(it.event, beacon.Drawn)]
-
-
-async def test_the_beacon_is_the_first_block_at_or_after_its_time_and_only_once_it_is_final() -> None:
-    rig = Rig("standard")
-    grid = await waiting_for_beacon(rig)
-    due_s = (grid + rig.world.policy.delay_us) // 1_000_000
-    while (await rig.chain.head()).timestamp_s < due_s + 11:
-        await rig.pass_s(1, payer=False)
-    assert await drawn(rig) == []
-    await rig.pass_s(2, payer=False)
-    [lawful] = [mined.block for mined in rig.chain.blocks if mined.block.timestamp_s == due_s]
-    assert await drawn(rig) == [(grid, lawful.number, lawful.hash)]
-
-
-async def test_of_blocks_that_share_the_timestamp_the_first_is_the_beacon_also_if_blocks_skipped_its_time() -> None:
-    rig = Rig()
-    grid = await waiting_for_beacon(rig)
-    due_s = -(-(grid + rig.world.policy.delay_us) // 1_000_000)
-    rig.chain.mine(timestamp_s=due_s - 1)
-    first = len(rig.chain.blocks)
-    for _ in range(3):
-        rig.chain.mine(timestamp_s=due_s + 4)
-    rig.net.wait(due_s * 1_000_000 + 5_000_000 - rig.net.now_us)
-    await rig.watch.step()
-    assert await drawn(rig) == [(grid, first, rig.chain.blocks[first].block.hash)]
-
-
-async def test_no_beacon_is_drawn_that_nobody_waits_for() -> None:
-    rig = Rig()
-    await rig.pass_s(10)
-    assert await drawn(rig) == []
-
-
-async def test_a_beacon_whose_block_was_replaced_before_it_was_final_is_the_block_that_stayed() -> None:
-    rig = Rig("standard")
-    grid = await waiting_for_beacon(rig)
-    due_s = (grid + rig.world.policy.delay_us) // 1_000_000
-    while (await rig.chain.head()).timestamp_s < due_s + 3:
-        await rig.pass_s(1, payer=False)
-    rig.chain.reorg(6)
-    rig.chain.mine(6)
-    await rig.pass_s(12, payer=False)
-    [lawful] = [mined.block for mined in rig.chain.blocks if mined.block.timestamp_s == due_s]
-    assert await drawn(rig) == [(grid, lawful.number, lawful.hash)]
-
-
-async def test_beacons_come_strictly_in_order_after_a_long_silence() -> None:
-    rig = Rig()
-    await waiting_for_beacon(rig)
-    for _ in range(10):
-        rig.net.wait(1_000_000)
-        rig.chain.mine()
-    await rig.pass_s(1)
-    grids = [grid for grid, _, _ in await drawn(rig)]
-    assert grids == sorted(grids)
-    assert len(grids) >= 1
 
 
 async def test_facts_of_a_batch_carry_the_gas_that_was_paid() -> None:

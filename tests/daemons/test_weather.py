@@ -107,6 +107,7 @@ async def through(weather: list[str]) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.sampled_from((*WORK, *FAULTS)), min_size=20, max_size=80))
+@pytest.mark.system
 def test_everybody_gets_what_is_his_once_through_any_weather(weather: list[str]) -> None:
     asyncio.run(through(["deposit", "second", *["second"] * 13, *weather]))
 

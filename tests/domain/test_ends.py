@@ -1,5 +1,7 @@
 """What happens seldom: reorganised blocks, large payouts, the end of a quarantine, elections, cancellations, unlocked stakes."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import pytest
@@ -10,6 +12,7 @@ from domain.errors import AddressNotUsable, InsufficientFunds, NotAllowed, NotYo
 from domain.event import Event, Recorded
 from domain.house import invariants
 from domain.ids import TaskId
+from domain.log.block import Sealed
 from domain.log.ledger import Ledger
 from domain.log.merkle import Head
 from domain.market import worker
@@ -172,6 +175,20 @@ def elected() -> Network:
     record = it.ledger.election("leader-2", it.now_us).record
     it.ledger.fold(record)
     it._keep(record)
+    return it
+
+
+def moved() -> Network:
+    """To another home and on: a seal, a bind, an election."""
+    it = elected()
+    ledger, now_us = it.ledger, it.now_us
+    end: Callable[[], Sealed] = partial(ledger.ending, "leader-2", "kafka:cluster:topic", "moved", now_us)
+    for make in (end, partial(ledger.binding, now_us), partial(ledger.election, "leader-3", now_us)):
+        record = make().record
+        ledger.fold(record)
+        it._keep(record)
+    it.now_us = it.ledger.at_us
+    it.wait(it.policy.grace_us)
     return it
 
 

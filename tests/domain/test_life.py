@@ -82,6 +82,7 @@ def test_a_refusal_changes_nothing() -> None:
     assert before == doing.network.ledger
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("seed", range(6))
 def test_seeded_lives_keep_the_invariants(seed: int) -> None:
     doing = Life(Random(seed), "standard" if seed % 3 == 2 else "demo")

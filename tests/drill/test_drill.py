@@ -110,6 +110,7 @@ def test_nearly_every_check_finds_a_fraud_that_no_other_finds(whole: Drilled) ->
     assert set(CHECKS) - alone == OVERLAPPING
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("check", CHECKS)
 def test_without_a_check_the_drill_fails(original: Original, tmp_path: Path, check: str) -> None:
     """For each check there is a fraud that passes for caught only because of it."""

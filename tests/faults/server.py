@@ -160,7 +160,10 @@ def main() -> None:
     for limit in own.limit:
         name, _, number = limit.partition("=")
         module, _, constant = name.partition(":")
-        setattr(importlib.import_module(module), constant, float(number) if "." in number else int(number))
+        there = importlib.import_module(module)
+        if not hasattr(there, constant):
+            parser.error(f"{module} has no {constant}")
+        setattr(there, constant, float(number) if "." in number else int(number))
     if own.send_buffer:
         small_buffers(own.send_buffer)
     if own.bug:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from itertools import zip_longest
 from pathlib import Path
@@ -98,19 +98,24 @@ class Site:
 
     async def findings(self, history: History, database: str) -> list[str]:
         """What is wrong with the log, the world, or the views; these have a while to catch up."""
-        records = await self.records(database)
-        ledger, lines, breaches = replayed(self.log, records)
-        found = history.findings(lines) + breaches
-        async with PostgresViews(database, *catalog.ALL) as views:
-            if behind := await behind_of(views, ledger.head):
-                if await self.records(database) != records:  # the house went on meanwhile
-                    return await self.findings(history, database)
-                found.append(f"behind the log: {behind}")
-                return found
-            shown, expected = await everything(views), await everything(await rebuilt(self.log, records))
-        if shown != expected and await self.records(database) != records:
-            return await self.findings(history, database)
-        return found + [differ(table, shown[table], expected[table]) for table in expected if shown[table] != expected[table]]
+        return await findings(self.log, lambda: self.records(database), history, database)
+
+
+async def findings(log: LogId, read: Callable[[], Awaitable[list[bytes]]], history: History, database: str) -> list[str]:
+    """The same, of a log whose records are read so."""
+    records = await read()
+    ledger, lines, breaches = replayed(log, records)
+    found = history.findings(lines) + breaches
+    async with PostgresViews(database, *catalog.ALL) as views:
+        if behind := await behind_of(views, ledger.head):
+            if await read() != records:  # the house went on meanwhile
+                return await findings(log, read, history, database)
+            found.append(f"behind the log: {behind}")
+            return found
+        shown, expected = await everything(views), await everything(await rebuilt(log, records))
+    if shown != expected and await read() != records:
+        return await findings(log, read, history, database)
+    return found + [differ(table, shown[table], expected[table]) for table in expected if shown[table] != expected[table]]
 
 
 def differ(table: str, shown: list[bytes], expected: list[bytes]) -> str:

@@ -147,8 +147,9 @@ async def test_a_server_that_swallows_the_silence_of_its_database_is_found(behin
     assert any("acknowledged and is not in the log" in finding for finding in findings), findings
 
 
+@pytest.mark.alone
 async def test_while_the_database_hangs_nobody_is_ready_and_who_is_told_to_stop_stops(behind: Begun) -> None:
-    short = ("--limit", "adapters.log.election:LEASE_S=2.0", "--limit", "gridledger:STOP_S_MAX=2.0")
+    short = ("--limit", "adapters.log.election:LEASE_S=2.0", "--limit", "roles.server:STOP_S_MAX=2.0")
     async with behind(*short) as (proxy, site, server):
         proxy.up.cut = proxy.down.cut = True
         took_s = await asyncio.to_thread(until, lambda: answered(f"{site.url}/readyz") == 503, "a server that says so")
@@ -248,6 +249,7 @@ def closed(senders: list[socket.socket]) -> int:
     return count
 
 
+@pytest.mark.alone
 async def test_hundreds_of_half_sent_requests_cost_little_and_are_hung_up_on(site: Site) -> None:
     limits = ("--limit", "adapters.server.http:HEADERS_S_MAX=3.0", "--limit", "api.bodies:BODY_S_MAX=3.0")
     with site.serving(*limits) as server:

@@ -69,6 +69,7 @@ def taken(uri: str) -> Iterator[None]:
         yield
 
 
+@pytest.mark.alone
 async def test_without_a_connection_the_server_says_so_soon_and_recovers_by_itself(tmp_path: Path, free_port: int) -> None:
     few = {"max_connections": str(CONNECTIONS), "superuser_reserved_connections": "0", "reserved_connections": "0"}
     with postgres_server.running(tmp_path / "postgres", {**postgres_server.FORGETFUL, **few}, keep=False) as uri:

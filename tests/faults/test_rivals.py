@@ -19,7 +19,7 @@ from tests.faults.crowd import Crowd
 from tests.faults.history import History
 from tests.faults.site import Site
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.system, pytest.mark.alone, pytest.mark.timeout(180)]
 
 STREAMS = 4
 STOPPED_S = 8.0

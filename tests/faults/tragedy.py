@@ -56,7 +56,7 @@ class Tragedy(Play):
 
 
 async def play(options: Options, directory: Path) -> dict[str, Any]:
-    given = Given(gridledger.DATABASE, TOOLS, gridledger.begin, make_scene.write, export)
+    given = Given(gridledger.DATABASE, gridledger.KAFKA, TOOLS, gridledger.begin, make_scene.write, export)
     with Screen(Board(), Console(file=StringIO()), quiet=True) as screen:
         it = Tragedy(options, given, screen, directory)
         async with it.running() as (processes, node):

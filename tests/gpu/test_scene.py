@@ -264,6 +264,7 @@ def elements(draw: st.DrawFn, deep: int = 3) -> str:
     return f"<{tag}{attributes}>{''.join(draw(st.lists(elements(deep - 1), max_size=3))) if deep else ''}</{tag}>"
 
 
+@pytest.mark.system
 @given(st.lists(elements(), max_size=4))
 def test_known_words_without_sense_do_no_worse_than_being_refused(inside: list[str]) -> None:
     with contextlib.suppress(scene.SceneRefused):

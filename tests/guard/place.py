@@ -5,6 +5,7 @@ from adapters.views.books import Books
 from domain.house import override
 from domain.house.books import Shown, Stopped
 from domain.ids import AccountId
+from domain.log import asks
 from domain.log.log import Unreachable
 from domain.log.merkle import Head
 from projections.explorer.house import House
@@ -14,7 +15,6 @@ from projections.row import Batch, Row
 from projections.views import Move
 from tests.daemons.rig import Rig
 from tests.network import DUMMY, LOG, Network
-from worker_runtime.daemons import loop
 from worker_runtime.daemons.guard import Guard
 
 SHOWN = Balances(), House()
@@ -68,7 +68,7 @@ class Place:
 
     def looked_twice(self) -> int:
         """How often something was found that had to be looked for again."""
-        return sum(isinstance(ask.command, loop.Nothing) for ask in self.rig.asks)
+        return sum(isinstance(ask.command, asks.Nothing) for ask in self.rig.asks)
 
 
 def releasing(approver: AccountId, number: int) -> override.Override:

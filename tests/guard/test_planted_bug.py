@@ -26,7 +26,7 @@ async def guarded(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
     """A house with a guard in it that looks all the time."""
     monkeypatch.setattr(guard, "EVERY_S", 0.01)
     async with running(people()) as house:
-        desk = loop.Desk("watch", house.follower, house.parts.submit)
+        desk = loop.Desk("watch", house.follower, house.parts.submit, house.now_us)
         task = asyncio.create_task(guard.Guard(desk, Books(house.parts.views), house.store).run())
         try:
             yield house

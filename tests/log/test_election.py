@@ -136,3 +136,16 @@ async def test_nobody_leads_where_nobody_wants_to(lease: str) -> None:
     async with candidates(lease, "a", "b") as (a, b):
         assert await a.leader(0.3) == ""
         assert (a.holder, b.held) == (None, False)
+
+
+async def test_each_duty_has_a_holder_of_its_own(lease: str) -> None:
+    async with candidates(lease, "a", "b") as (a, b), Election(lease, "b", "b", "http://b", duty="projector") as other:
+        await soon(a.acquire())
+        await soon(other.acquire())
+        turn = asyncio.create_task(b.acquire())
+        await b.leader(2)
+
+        assert (a.held, b.held, other.held) == (True, False, True)
+        await other.release()
+        assert a.held, "what is given back is one's own turn"
+        turn.cancel()

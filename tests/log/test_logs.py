@@ -10,7 +10,7 @@ import pytest
 
 from adapters import migrate
 from adapters.log import postgres as postgres_log
-from adapters.log.postgres import PostgresLog
+from adapters.log.postgres import PostgresLog, clock_us
 from domain.log.log import Log, Lost, MemoryLog, OutcomeUnknown, Unreachable
 from tests.contracts.log import *  # noqa: F403
 from tests.contracts.log import START, NewLog, block, everything, fold, next_record
@@ -55,9 +55,9 @@ async def test_two_writers_take_turns_or_lose(migrated: str) -> None:
 @pytest.mark.system
 async def test_an_announcement_wakes_who_follows(migrated: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres_log, "POLL_S", 60.0)
-    async with PostgresLog(migrated) as log:
+    async with PostgresLog(migrated) as log, PostgresLog(migrated) as other:
         head, delays = START, list[float]()
-        async with aclosing(log.read(follow=True)) as records:
+        async with aclosing(other.read(follow=True)) as records:
             for _ in range(9):
                 sealed, reading = block(head), asyncio.ensure_future(anext(records))
                 await asyncio.sleep(0.05)
@@ -68,6 +68,32 @@ async def test_an_announcement_wakes_who_follows(migrated: str, monkeypatch: pyt
                 head = sealed.after
 
         assert sorted(delays)[4] < 0.1
+
+
+@pytest.mark.system
+async def test_who_follows_where_the_blocks_are_made_asks_the_database_for_those_of_others_only(
+    migrated: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with PostgresLog(migrated) as log, PostgresLog(migrated) as other:
+        head = START
+        async with aclosing(log.read(follow=True)) as records:
+
+            async def appends(by: PostgresLog, number: int) -> None:
+                nonlocal head
+                for _ in range(number):
+                    reading = asyncio.ensure_future(anext(records))
+                    await asyncio.sleep(0.01)
+                    await by.append(sealed := block(head))
+                    assert await asyncio.wait_for(reading, 5) == sealed.record
+                    head = sealed.after
+
+            await appends(log, 3)
+            with monkeypatch.context() as patch:
+                patch.setattr(postgres_log, "READ", "nothing that the database understands")
+                patch.setattr(postgres_log, "POLL_S", 60.0)
+                await appends(log, 20)
+            for by, number in ((other, 1), (log, 1), (other, 2), (log, 3)):
+                await appends(by, number)
 
 
 @pytest.mark.system
@@ -126,7 +152,7 @@ async def test_a_log_that_is_not_there_is_said_to_be_unreachable() -> None:
         with pytest.raises(Unreachable):
             await everything(log)
         with pytest.raises(Unreachable):
-            await log.clock_us()
+            await clock_us("postgresql:///nothing?host=/nowhere")
         with pytest.raises(Lost):
             await log.append(block(START))
 
@@ -134,8 +160,10 @@ async def test_a_log_that_is_not_there_is_said_to_be_unreachable() -> None:
 @pytest.mark.system
 async def test_every_session_waits_for_the_disk(migrated: str) -> None:
     async with PostgresLog(migrated) as log:
-        assert await log._ask("SHOW synchronous_commit") == "on"
-        assert abs(await log.clock_us() - time.time_ns() // 1000) < 5_000_000
+        session = await log._connect()
+        async with session:
+            assert await (await session.execute("SHOW synchronous_commit")).fetchone() == ("on",)
+        assert abs(await clock_us(migrated) - time.time_ns() // 1000) < 5_000_000
         assert (await log.home()).removeprefix("postgresql:").isdecimal()
 
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters import migrate, sequencer, succession
+from adapters.log import history
 from adapters.log.postgres import PostgresLog
 from adapters.sequencer import Sequencer
 from adapters.succession import ClockOff, Deposed
@@ -114,7 +115,8 @@ async def test_a_refusal_waits_for_the_block_that_it_rests_on() -> None:
         assert isinstance(both[1], Duplicate)
 
 
-async def test_commands_that_wait_together_share_a_block() -> None:
+async def test_commands_that_wait_together_share_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sequencer, "DECIDE_S_MAX", 60.0)  # however slow this machine is
     log = MemoryLog()
     await begin(log)
     async with leading(log) as (leader, _):
@@ -127,6 +129,7 @@ async def test_commands_that_wait_together_share_a_block() -> None:
 
 async def test_a_block_takes_a_bounded_number_of_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sequencer, "COMMANDS_PER_BLOCK_MAX", 7)
+    monkeypatch.setattr(sequencer, "DECIDE_S_MAX", 60.0)
     log = MemoryLog()
     await begin(log)
     async with leading(log) as (leader, _):
@@ -142,6 +145,29 @@ async def test_an_older_receipt_is_read_from_the_log() -> None:
         firsts = [await leader.submit(opening(n)) for n in range(3)]
     async with leading(log) as (leader, _):
         assert [await leader.submit(opening(n)) for n in range(3)] == firsts
+
+
+async def test_a_receipt_of_a_moment_ago_is_told_without_reading_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = MemoryLog()
+    await begin(log)
+    async with leading(log) as (leader, _):
+        firsts = [await leader.submit(opening(n)) for n in range(3)]
+        together = await asyncio.gather(*(leader.submit(opening(n)) for n in range(3, 9)))
+        monkeypatch.setattr(log, "read", None)
+        assert [await leader.submit(opening(n)) for n in range(9)] == [*firsts, *together]
+
+
+async def test_what_is_kept_in_memory_is_bounded_and_the_rest_is_read_from_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "RECENT_BYTES_MAX", 2_000)
+    log = MemoryLog()
+    await begin(log)
+    async with leading(log) as (leader, _):
+        firsts = [await leader.submit(opening(n)) for n in range(12)]
+        assert [await leader.submit(opening(n)) for n in range(12)] == firsts
+        monkeypatch.setattr(log, "read", None)
+        assert await leader.submit(opening(11)) == firsts[11]
+        with pytest.raises(TypeError):
+            await leader.submit(opening(0))
 
 
 async def test_who_sees_another_leader_steps_down() -> None:

@@ -14,7 +14,7 @@ from domain.log import ledger as ledgers
 from domain.log import snapshot
 from domain.log.block import Diverged, seal
 from domain.log.ledger import Ledger
-from domain.log.log import Busy, MemoryLog, OutcomeUnknown
+from domain.log.log import Busy, MemoryLog, OutcomeUnknown, Unreachable
 from domain.log.merkle import Head, Mark
 from domain.log.receipts import Ask
 from domain.treasury import account
@@ -191,6 +191,65 @@ async def test_a_log_that_ends_before_what_others_have_read_is_not_led(leads: bo
         with pytest.raises(Behind, match=f"size {beyond.size}"):
             await run
         assert len(await everything(log)) == 1, "and nothing was written"
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_who_leads_recovers_by_what_it_led_to_while_nobody_can_be_asked(kept: bool) -> None:
+    """So a leader whose log is elsewhere goes on without its database, and still not on a log that lost what was acknowledged."""
+    away, asked = False, list[str]()
+    log, _ = await one()
+    faulty = FaultyLog(log, ("fine", "fine", "not landed"))
+
+    async def known() -> Sequence[Mark]:
+        asked.append("known")
+        if away:
+            raise Unreachable
+        return ()
+
+    async def reference_us() -> int:
+        asked.append("clock")
+        if away:
+            raise Unreachable
+        return time.wall_us
+
+    time = Time()
+    it = Sequencer(faulty, lambda: Ledger(START), "me", clock=time.clock(), known=known, reference_us=reference_us)
+    run = asyncio.create_task(it.run())
+    await it.submit(opening(1))
+    away = True
+    asked.clear()
+    if not kept:
+        del log._records[2:]
+    with pytest.raises(OutcomeUnknown):
+        await it.submit(opening(2))
+    if kept:
+        assert (await it.submit(opening(2))).count == 1
+        await it.stop()
+        await run
+    else:
+        with pytest.raises(Behind):
+            await run
+    assert set(asked) == {"known", "clock"}
+
+
+async def test_who_does_not_lead_yet_waits_until_somebody_can_be_asked() -> None:
+    log, _ = await one()
+    away = True
+
+    async def known() -> Sequence[Mark]:
+        if away:
+            raise Unreachable
+        return ()
+
+    it = Sequencer(log, lambda: Ledger(START), "me", clock=Time().clock(), known=known)
+    run = asyncio.create_task(it.run())
+    await asyncio.sleep(0.02)
+    assert not it.leading
+    assert len(await everything(log)) == 1, "nothing was written"
+    away = False
+    await until(lambda: it.leading)
+    await it.stop()
+    await run
 
 
 async def test_what_a_rival_writes_while_one_looks_is_no_lost_end() -> None:

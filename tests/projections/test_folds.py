@@ -29,7 +29,7 @@ from projections.finance.journal import JournalLine, StatementLine
 from projections.finance.parties import PLATFORM, POOL, SAFETY, Party
 from projections.memory import MemoryViews
 from projections.row import Row
-from tests.network import life
+from tests.network import Network, life
 from tests.projections.lives import ALL_ROWS, START, Written, everything, folded, network
 
 SEEDS = range(12)
@@ -39,14 +39,23 @@ ENDS = ("accepted", "matured", "rejected", "declined", "error", "no_reply", "can
 STATES = ("ready", "leased", "committed", "auditing", "accepted", "dead", "cancelled")
 
 
+VIEWS = dict[int, MemoryViews]()
+
+
+async def lived(seed: int) -> tuple[Network, MemoryViews]:
+    """A random life and its views, to be read only: many tests look at the same ones."""
+    if seed not in VIEWS:
+        VIEWS[seed] = await folded(network(seed).records)
+    return network(seed), VIEWS[seed]
+
+
 async def all_of(views: MemoryViews, kind: type) -> list:  # type: ignore[type-arg]
     return (await views.page(kind, limit=ALL_ROWS)).rows
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_jobs_say_what_the_world_says(seed: int) -> None:
-    it = network(seed)
-    views = await folded(it.records)
+    it, views = await lived(seed)
     for row in await all_of(views, Job):
         if (job := it.world.jobs.get(JobId(row.job))) is None:
             assert row.status == "archived"
@@ -65,8 +74,7 @@ async def test_jobs_say_what_the_world_says(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_tasks_and_attempts_say_what_the_world_says(seed: int) -> None:
-    it = network(seed)
-    views = await folded(it.records)
+    it, views = await lived(seed)
     known = {row.task: row for row in await all_of(views, Task)}
     for task in it.world.tasks.values():
         row = known[task.id]
@@ -85,8 +93,7 @@ async def test_tasks_and_attempts_say_what_the_world_says(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_workers_say_what_the_world_says(seed: int) -> None:
-    it = network(seed)
-    views = await folded(it.records)
+    it, views = await lived(seed)
     rows = {row.worker: row for row in await all_of(views, Worker)}
     standings = {(row.worker, row.cls): row for row in await all_of(views, Standing)}
     attempts = await all_of(views, Attempt)
@@ -109,8 +116,7 @@ async def test_workers_say_what_the_world_says(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_workers_are_counted_by_what_became_of_their_attempts_and_checks(seed: int) -> None:
-    it = network(seed)
-    views = await folded(it.records)
+    _, views = await lived(seed)
     attempts, audits, verdicts = [await all_of(views, kind) for kind in (Attempt, Audit, Verdict)]
     for row in await all_of(views, Worker):
         mine = Counter(each.status for each in attempts if each.worker == row.worker and each.job)
@@ -133,7 +139,7 @@ async def test_workers_are_counted_by_what_became_of_their_attempts_and_checks(s
 
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_time_online_is_from_each_arrival_to_the_next_departure(seed: int) -> None:
-    it = network(seed)
+    it, views = await lived(seed)
     came, stayed = dict[str, int](), Counter[str]()
     for e in it.events:
         match e.event:
@@ -141,7 +147,7 @@ async def test_time_online_is_from_each_arrival_to_the_next_departure(seed: int)
                 came.setdefault(event.worker, e.at_us)
             case workers.Offline() as event:
                 stayed[event.worker] += e.at_us - came.pop(event.worker)
-    rows = await all_of(await folded(it.records), Worker)
+    rows = await all_of(views, Worker)
 
     assert {row.worker: row.uptime_us for row in rows if row.uptime_us} == +stayed
     assert {row.worker: row.online_us for row in rows if row.presence == "online"} == came
@@ -149,8 +155,8 @@ async def test_time_online_is_from_each_arrival_to_the_next_departure(seed: int)
 
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_attempts_earn_what_the_journal_says(seed: int) -> None:
-    it = network(seed)
-    rows = {(row.task, row.fence): row for row in await all_of(await folded(it.records), Attempt)}
+    it, views = await lived(seed)
+    rows = {(row.task, row.fence): row for row in await all_of(views, Attempt)}
     for e in it.events:
         match e.event:
             case ruling.Accepted() as event:
@@ -167,8 +173,8 @@ async def test_attempts_earn_what_the_journal_says(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_what_workers_have_accrued_is_what_the_ledger_owes_them(seed: int) -> None:
-    it = network(seed)
-    rows = await all_of(await folded(it.records), Worker)
+    it, views = await lived(seed)
+    rows = await all_of(views, Worker)
     for owner in it.world.people:
         mine = [row for row in rows if row.owner == owner]
         accrued = sum(row.earned - row.matured - row.forfeited for row in mine)
@@ -177,8 +183,7 @@ async def test_what_workers_have_accrued_is_what_the_ledger_owes_them(seed: int)
 
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_audits_verdicts_payouts_and_stakes_say_what_the_world_says(seed: int) -> None:
-    it = network(seed)
-    views = await folded(it.records)
+    it, views = await lived(seed)
     for audit in it.world.audits.values():
         row = (await views.get(Audit, audit.id)).row
         assert row is not None
@@ -200,8 +205,7 @@ async def test_audits_verdicts_payouts_and_stakes_say_what_the_world_says(seed: 
 
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_balances_are_the_worlds_and_the_trial_balance_is_zero(seed: int) -> None:
-    it = network(seed)
-    views = await folded(it.records)
+    it, views = await lived(seed)
     balances = await all_of(views, Balance)
     days = await all_of(views, BalanceDay)
     trial = await all_of(views, TrialLine)
@@ -216,8 +220,7 @@ async def test_balances_are_the_worlds_and_the_trial_balance_is_zero(seed: int) 
 
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_the_journal_holds_each_line_once_and_statements_what_has_an_owner(seed: int) -> None:
-    it = network(seed)
-    views = await folded(it.records)
+    it, views = await lived(seed)
     expected = [(e.pos, n, account, amount) for e in it.events for n, (account, amount) in enumerate(e.entry, 1)]
     journal = [(row.position, row.line, row.account, row.amount) for row in await all_of(views, JournalLine)]
     statements = [(row.position, row.line, row.account, row.amount) for row in await all_of(views, StatementLine)]
@@ -243,8 +246,8 @@ def held(world: World, account: str) -> int:
 
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_on_every_row_of_the_parties_money_in_less_money_out_is_what_is_held(seed: int) -> None:
-    it = network(seed)
-    for row in await all_of(await folded(it.records), Party):
+    it, views = await lived(seed)
+    for row in await all_of(views, Party):
         assert row.deposited + row.earned + row.fee - row.spent - row.slashed - row.paid == held(it.world, row.account), row.account
 
 
@@ -258,8 +261,7 @@ async def test_after_a_whole_life_what_was_earned_is_what_was_spent() -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_the_overview_counts_what_there_is(seed: int) -> None:
-    it = network(seed)
-    views = await folded(it.records)
+    it, views = await lived(seed)
     row = (await views.get(Overview, "network")).row
     volume = (await views.get(Volume, USDC)).row
     assert row is not None
@@ -308,8 +310,9 @@ TIMES: tuple[tuple[type[Row], str, tuple[str, ...]], ...] = (
 @pytest.mark.parametrize(("kind", "column", "verbs"), TIMES, ids=[f"{kind.table}.{column}" for kind, column, _ in TIMES])
 async def test_times_are_those_of_the_events(kind: type[Row], column: str, verbs: tuple[str, ...]) -> None:
     seen = set[int]()
-    for it in map(network, SEEDS):
-        times = {getattr(row, column) for row in await all_of(await folded(it.records, catalog.of(kind)), kind)} - {UNSET}
+    for seed in SEEDS:
+        it, views = await lived(seed)
+        times = {getattr(row, column) for row in await all_of(views, kind)} - {UNSET}
         expected = {e.at_us for e in it.events if e.event.verb() in verbs}
         others = {e.at_us for e in it.events if column == "ended_us" and isinstance(e.event, audits.Closed) and e.event.job}
         seen |= times
@@ -322,7 +325,7 @@ async def test_times_are_those_of_the_events(kind: type[Row], column: str, verbs
 
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_workers_were_last_leased_to_and_gone_when_the_log_says(seed: int) -> None:
-    it = network(seed)
+    it, views = await lived(seed)
     leased, gone = dict[str, int](), dict[str, int]()
     for e in it.events:
         match e.event:
@@ -330,7 +333,7 @@ async def test_workers_were_last_leased_to_and_gone_when_the_log_says(seed: int)
                 leased[id] = e.at_us
             case workers.Offline(worker=id):
                 gone[id] = e.at_us
-    rows = await all_of(await folded(it.records), Worker)
+    rows = await all_of(views, Worker)
 
     assert {row.worker: row.last_leased_us for row in rows if row.last_leased_us} == leased
     assert {row.worker: row.offline_us for row in rows if row.offline_us} == gone
@@ -338,8 +341,7 @@ async def test_workers_were_last_leased_to_and_gone_when_the_log_says(seed: int)
 
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_events_are_listed_by_position_and_by_stream_with_their_very_lines(seed: int) -> None:
-    it = network(seed)
-    views = await folded(it.records)
+    it, views = await lived(seed)
     lines = [line for record in it.records for line in record.split(b"\n")[1:-1]]
 
     assert [row.line.encode() for row in await all_of(views, Line)] == lines

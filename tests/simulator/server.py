@@ -102,9 +102,9 @@ class Server:
         clock = Clock(self.wall_us, play.loop.now_us)
         lease = LeasePort(play.lease, name)
         sequencer = self.sequencer = Sequencer(log, self._begin, name, clock=clock, reference_us=self._reference_us, lease=lease)
-        self.presence = presence.Presence(loop.Desk("presence", follower, sequencer.submit), now_us=self.wall_us)
+        self.presence = presence.Presence(self._desk("presence"))
         store: Any = play.objects
-        self.gate = gate.Gate(loop.Desk("gate", follower, sequencer.submit), store, bench_spec, now_us=self.wall_us)
+        self.gate = gate.Gate(self._desk("gate"), store, bench_spec)
         self.streams = defaultdict[str, list[Recorded[Event]]](list)
         self.pumps = dict[WorkerId, asyncio.Task[None]]()
         tasks = [
@@ -177,14 +177,14 @@ class Server:
         assert self.follower
         assert self.sequencer
         desk, node = self._desk, self.node
-        self.watch = watch.Watch(desk("watch"), node, USDC, now_us=self.wall_us)
-        self.payer = payer.Payer(desk("payer"), node, key(WALLET), signer.decode_batch, USDC, bump_us=BUMP_US, now_us=self.wall_us)
+        self.watch = watch.Watch(desk("watch"), node, USDC)
+        self.payer = payer.Payer(desk("payer"), node, key(WALLET), signer.decode_batch, USDC, bump_us=BUMP_US)
         return [self.watch.run(), self.payer.run(), self.presence.run()]
 
     def _desk(self, role: str) -> loop.Desk:
         assert self.follower
         assert self.sequencer
-        return loop.Desk(role, self.follower, self.sequencer.submit)
+        return loop.Desk(role, self.follower, self.sequencer.submit, self.sequencer.now_us)
 
     # What callers see.
 

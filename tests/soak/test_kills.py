@@ -34,14 +34,15 @@ def test_sixty_writers_and_five_databases_die_and_nothing_is_lost_or_done_twice(
 @pytest.mark.parametrize(
     ("bug", "more", "said"),
     [
-        ("answer early", ("--writers", "15", "--databases", "0"), "acknowledged and is not in the log"),
-        ("forget receipts", ("--writers", "15", "--databases", "0"), "was done and was refused"),
-        ("swallow silence", ("--writers", "0", "--databases", "3"), "in the log"),
+        ("answer early", ("--writers", "15", "--databases", "0"), ("acknowledged and is not in the log",)),
+        ("forget receipts", ("--writers", "15", "--databases", "0"), ("was done and was refused",)),
+        # A writer that finds out that what it led to is not in the log ends.
+        ("swallow silence", ("--writers", "0", "--databases", "3"), ("in the log", "ended by itself")),
     ],
 )
-def test_a_planted_bug_is_found(bug: str, more: tuple[str, ...], said: str) -> None:
+def test_a_planted_bug_is_found(bug: str, more: tuple[str, ...], said: tuple[str, ...]) -> None:
     assert bug in BUGS
     status, facts = kills("--bug", bug, "--seed", "1", *more)
 
     assert status == 1
-    assert any(said in finding for finding in facts["findings"]), facts["findings"][:5]
+    assert any(each in finding for each in said for finding in facts["findings"]), facts["findings"][:5]

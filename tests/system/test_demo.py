@@ -163,7 +163,11 @@ def test_creators_and_owners_see_their_things_on_the_command_line(kept: tuple[di
     cancelled = gridledger("job", "cancel", result["job"], **creator)
     opened = gridledger("job", "open", result["job"], **creator)
     explained = json.loads(gridledger("explain", result["cheat"]["worker"], "--bundle", result["bundle"], "--json").stdout)
+    now = json.loads(gridledger("stream", result["job"], "--json", **where).stdout)
+    then = json.loads(gridledger("stream", result["job"], "--version", "2", "--json", **where).stdout)
 
+    assert now["version"] == len(now["events"]) > 2
+    assert then == {"stream": result["job"], "version": 2, "events": now["events"][:2]}
     assert result["job"] in [row["job"] for row in listed]
     assert shown["status"] in {"closed", "archived"}
     assert worker["worker"].startswith("worker-")

@@ -4,7 +4,6 @@ The chain itself tells what was anchored, so nothing has to be remembered: an an
 it is final, and only then the next one is made. The contract takes rising sizes only; to send one twice costs gas and changes nothing.
 """
 
-from collections.abc import Callable
 from contextlib import aclosing
 from typing import Protocol
 
@@ -59,11 +58,10 @@ class Anchorer:
         *,
         since: int = 0,
         bump_us: int = BUMP_US,
-        now_us: Callable[[], int] = loop.wall_us,
     ) -> None:
         """`node` is the chain with the treasury of `asset`, which is not there before block `since`."""
         self._desk, self._node, self._signer, self._asset = desk, node, signer, asset
-        self._bump_us, self._now_us = bump_us, now_us
+        self._bump_us = bump_us
         self._floor = since
         """There is no anchor below this block that we do not know of."""
         self._sent: Sent | None = None
@@ -91,7 +89,7 @@ class Anchorer:
             self._open = False
 
     def _is_due(self) -> bool:
-        world, now_us = self._desk.world, self._now_us()
+        world, now_us = self._desk.world, self._desk.now_us()
         return now_us >= max(world.anchored_us + world.policy.anchor_us, self._not_before_us)
 
     async def _happened(self) -> bool:
@@ -142,7 +140,7 @@ class Anchorer:
             size, root, nonce = mark.size, mark.root, await self._node.nonce(self._signer.address, head.number)
         fees = {"chain_id": asset.chain_id, "fee_wei_max": terms.fee_wei_max, "tip_wei": terms.tip_wei}
         raw, tx = self._signer.sign_anchor(asset.treasury, nonce, root, size, **fees)
-        self._sent = Sent(size, root, nonce, raw, tx, terms, self._now_us())
+        self._sent = Sent(size, root, nonce, raw, tx, terms, self._desk.now_us())
         await self._push(self._sent)
 
     async def _push(self, sent: Sent) -> None:
@@ -158,10 +156,10 @@ class Anchorer:
             self._sent = None  # by an anchor of ours from before a restart, which is found then
             return
         except chain.Underpriced:
-            if self._now_us() - sent.signed_us < self._bump_us:
+            if self._desk.now_us() - sent.signed_us < self._bump_us:
                 raise
-        if self._now_us() - sent.signed_us >= self._bump_us:
+        if self._desk.now_us() - sent.signed_us >= self._bump_us:
             await self._sign(await self._node.head(), sent)
 
     def _give_up(self, world: World) -> None:
-        self._sent, self._not_before_us = None, self._now_us() + world.policy.anchor_us
+        self._sent, self._not_before_us = None, self._desk.now_us() + world.policy.anchor_us

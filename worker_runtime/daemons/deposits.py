@@ -1,6 +1,7 @@
 """What the ledger is to be told about deposits, from the logs of the treasury contract."""
 
 from domain.accounts import Asset
+from domain.ids import NO_ACCOUNT
 from domain.parts import Deposit
 from domain.treasury import chain, deposit
 from domain.units import AMOUNT_MAX, Units
@@ -25,7 +26,7 @@ def changes(world: World, asset: Asset, logs: list[chain.DepositLog], last: int,
     gone = {
         ref: it
         for ref, it in world.deposits.items()
-        if it.asset == asset and it.block <= last and (ref not in mined or mined[ref].block != it.block)
+        if it.asset == asset and it.block <= last and (ref not in mined or not _is_same(it, mined[ref]))
     }
     fresh = [entry for ref, entry in mined.items() if entry.block > world.final_block and (ref not in world.deposits or ref in gone)]
     settled = [
@@ -44,9 +45,12 @@ async def confirm(node: chain.Chain, found: Changes) -> None:
             raise chain.ChainSilent(
                 f"block {number} is {block_hash} by a deposit's log, and by itself {block.hash if block else 'not there'}"
             )
+    others = {deposit.reference(entry.tx, entry.log_index) for entry in found.fresh}
     for it in found.gone:
         receipt = await node.receipt(it.tx)
-        if receipt and receipt.ok and receipt.block == it.block:
+        # A block that took another's place may hold the same transaction behind others: its logs are counted anew then.
+        is_there = receipt and receipt.ok and receipt.block == it.block and it.log_index in receipt.deposits
+        if is_there and deposit.reference(it.tx, it.log_index) not in others:
             raise chain.ChainSilent(f"block {it.block} has {it.id} by its receipt, and not by its logs")
 
 
@@ -58,6 +62,11 @@ def deeds(asset: Asset, found: Changes) -> list[Deed]:
         *((_subject("see", entry), _see(asset, entry)) for entry in found.fresh),
         *((_subject("finalise", entry), _finalise(entry)) for entry in found.settled),
     ]
+
+
+def _is_same(it: Deposit, entry: chain.DepositLog) -> bool:
+    """Whether it is still what was seen: logs of one transaction trade places when those of others before them come or go."""
+    return (entry.block, entry.amount) == (it.block, it.amount) and it.account in {NO_ACCOUNT, entry.account}
 
 
 def is_usable(entry: chain.DepositLog) -> bool:

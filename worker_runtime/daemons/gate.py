@@ -48,12 +48,11 @@ class Gate:
         bench_spec: Callable[[int], Spec],
         *,
         executor: Executor | None = None,
-        now_us: Callable[[], int] = loop.wall_us,
     ) -> None:
         """`bench_spec` is the specification of the bench with a seed. `executor` looks at the bytes: best another process; None is a
-        thread. `now_us` is to agree with ledger time."""
+        thread."""
         self._desk, self._store, self._bench_spec = desk, store, bench_spec
-        self._executor, self._now_us = executor, now_us
+        self._executor = executor
         self._specs = dict[str, Spec]()
         self._turn = asyncio.Semaphore(AT_ONCE_MAX)
 
@@ -72,7 +71,7 @@ class Gate:
     async def _fault(self, world: World, it: Task, command: proof.Commit) -> str:
         if len(command.raw) != it.tiles:
             return "tiles"
-        if is_early(world, it, self._now_us()):
+        if is_early(world, it, self._desk.now_us()):
             return "early"
         sizes = [await self._store.size(digest) for digest in command.raw]
         if sum(sizes) != command.raw_bytes:

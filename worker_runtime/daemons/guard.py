@@ -113,7 +113,7 @@ class Guard:
         world, head = self._desk.world, self._desk.reader.head
         about = {it.subject.partition(" ")[0] for it in found}
         its = (row for row in world.balances.items() if row[0] in about or row[0].rpartition(".")[2] in about)
-        evidence = wire.encode(Evidence(head.log, head.size, head.root, loop.wall_us(), found, dict(islice(its, BALANCES_MAX))))
+        evidence = wire.encode(Evidence(head.log, head.size, head.root, self._desk.now_us(), found, dict(islice(its, BALANCES_MAX))))
         kept, number = (await self._store.put(once(evidence))).sha256, world.overrides + 1
         command = override.Override(action="freeze", reason=reason(found[0]), evidence_sha256=kept, number=number)
         await self._desk.ask(f"freeze/{number}/{kept}", command)

@@ -5,16 +5,16 @@ was done already does nothing. So it may be stopped anywhere, and a step that fa
 """
 
 import asyncio
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from typing import Protocol
 
 import structlog
 
 from domain.body import Body, Invalid
 from domain.errors import Refused
-from domain.event import Event, Origin, Recorded
+from domain.event import Event, Recorded
 from domain.ids import AccountId
+from domain.log.asks import Nothing
 from domain.log.log import Busy, OutcomeUnknown, Unreachable
 from domain.log.merkle import Head
 from domain.log.receipts import Ask, Receipt
@@ -58,10 +58,11 @@ class Reader(Protocol):
 
 
 class Desk:
-    """A daemon's place: the world that it reads, and the account as which it asks."""
+    """A daemon's place: the world that it reads, the account as which it asks, and the clock on the wall."""
 
-    def __init__(self, role: str, reader: Reader, submit: Submit) -> None:
-        self.role, self.reader = role, reader
+    def __init__(self, role: str, reader: Reader, submit: Submit, now_us: Callable[[], int]) -> None:
+        """`now_us` is the ledger's own clock: what is due by another would be asked for too early."""
+        self.role, self.reader, self.now_us = role, reader, now_us
         self._submit = submit
 
     @property
@@ -85,27 +86,12 @@ class Desk:
         await self.ask("where", Nothing())
 
 
-class Nothing(Body):
-    """Asks for nothing: the receipt says where the log ends."""
-
-    def decide(self, world: World, origin: Origin) -> Iterator[Event]:
-        yield from ()
-
-
 def account_of(world: World, role: str) -> AccountId:
     """The first account of this role: daemons' were opened in the first block. Raises `Halted` if there is none."""
     for person in world.people.values():
         if role in person.roles:
             return person.id
     raise Halted(f"no account has the role {role}")
-
-
-_AHEAD_NS = time.time_ns() - time.monotonic_ns()
-
-
-def wall_us() -> int:
-    """Wall time when this process began, monotonic since: like the ledger's own, so that a step of the wall clock moves no deadline."""
-    return (time.monotonic_ns() + _AHEAD_NS) // 1000
 
 
 PASSING = (Waits, ChainSilent, ChainRefused, Invalid, Refused, Busy, OutcomeUnknown, Unreachable, TimeoutError)

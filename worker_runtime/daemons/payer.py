@@ -53,11 +53,10 @@ class Payer:
         asset: Asset,
         *,
         bump_us: int = BUMP_US,
-        now_us: Callable[[], int] = loop.wall_us,
     ) -> None:
         """`decode` says what signed bytes pay, and at which fee."""
         self._desk, self._node, self._signer, self._decode, self._asset = desk, node, signer, decode, asset
-        self._bump_us, self._now_us = bump_us, now_us
+        self._bump_us = bump_us
         self._ground, self._stories = Ground(desk, node, asset), batches.Stories(desk.reader)
         self._suspected: tuple[int, int] | None = None
 
@@ -68,7 +67,7 @@ class Payer:
         """Sends what is signed and not mined, or signs what is due. Raises `Halted`, and what the chain and the ledger raise."""
         if self._desk.world.frozen:
             raise loop.Waits("payouts are frozen: nothing is signed and nothing is sent")
-        due = [] if unmined(self._desk.world, self._asset) else gather(self._desk.world, self._asset, self._now_us())
+        due = [] if unmined(self._desk.world, self._asset) else gather(self._desk.world, self._asset, self._desk.now_us())
         if not due and not unmined(self._desk.world, self._asset):
             return
         head = await self._node.head()
@@ -110,9 +109,9 @@ class Payer:
         except chain.Unfunded as words:
             raise loop.Waits(f"the wallet {self._signer.address} is short of ether: {it.id} and all behind it wait ({words})") from words
         except chain.Underpriced:
-            if not is_next or self._now_us() - it.signed_us < self._bump_us:
+            if not is_next or self._desk.now_us() - it.signed_us < self._bump_us:
                 raise
-        if is_next and self._now_us() - it.signed_us >= self._bump_us:
+        if is_next and self._desk.now_us() - it.signed_us >= self._bump_us:
             await self._bump(it)
 
     async def _is_mined(self, it: Batch) -> bool:
@@ -143,12 +142,12 @@ class Payer:
         """Another transaction has the nonce. Raises `Halted` once that is final; until then it may vanish again. And only after a
         while, in which a log that we read late would have told us that the transaction is ours."""
         if self._suspected is None or self._suspected[0] != nonce:
-            self._suspected = nonce, self._now_us()
+            self._suspected = nonce, self._desk.now_us()
             log.error("nonce used by another transaction", agent="payer", nonce=nonce, wallet=self._signer.address)
         final = head.number - self._desk.world.policy.finality_blocks
         if final < 0 or await self._node.nonce(self._signer.address, final) <= nonce:
             return
-        if self._now_us() - self._suspected[1] >= SUSPECT_US:
+        if self._desk.now_us() - self._suspected[1] >= SUSPECT_US:
             what = f"nonce {nonce} of the wallet {self._signer.address} was used by a transaction that is not in the log"
             raise loop.Halted(f"{what}: {REMEDY}")
 

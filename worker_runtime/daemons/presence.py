@@ -5,7 +5,7 @@ After a start, and after this process itself was held up, everybody gets a whole
 spoke.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from msgspec import Struct
 
@@ -28,8 +28,8 @@ class Sign(Struct):
 
 
 class Presence:
-    def __init__(self, desk: loop.Desk, *, now_us: Callable[[], int] = loop.wall_us) -> None:
-        self._desk, self._now_us = desk, now_us
+    def __init__(self, desk: loop.Desk) -> None:
+        self._desk = desk
         self._signs = dict[WorkerId, Sign]()
         self._listened_us = 0
 
@@ -39,11 +39,11 @@ class Presence:
     def seen(self, id: WorkerId, session: str) -> None:
         """The worker's agent is alive. One that the ledger does not have online in this session is not: it must come online first."""
         if (sign := self._signs.get(id)) and sign.session == session:
-            sign.heard_us = self._now_us()
+            sign.heard_us = self._desk.now_us()
 
     async def step(self) -> None:
         """Puts offline who was silent. Raises what `submit` raises."""
-        now_us, world = self._now_us(), self._desk.world
+        now_us, world = self._desk.now_us(), self._desk.world
         if now_us - self._listened_us > world.policy.presence_us // 2:
             self._signs.clear()
         self._listened_us = now_us

@@ -5,7 +5,6 @@ what it was told before. Nothing that is not final decides about money for good,
 that changes what was final makes it freeze the money, and halt.
 """
 
-from collections.abc import Callable
 from typing import NoReturn
 
 import structlog
@@ -27,11 +26,9 @@ log = structlog.get_logger(__name__)
 
 
 class Watch:
-    def __init__(
-        self, desk: loop.Desk, node: chain.Chain, asset: Asset, *, since: int = 0, now_us: Callable[[], int] = loop.wall_us
-    ) -> None:
+    def __init__(self, desk: loop.Desk, node: chain.Chain, asset: Asset, *, since: int = 0) -> None:
         """`node` is the chain with the treasury of `asset`; nothing of ours is on it before block `since`."""
-        self._desk, self._node, self._asset, self._now_us = desk, node, asset, now_us
+        self._desk, self._node, self._asset = desk, node, asset
         self._ground, self._stories = Ground(desk, node, asset), batches.Stories(desk.reader)
         self._done = since - 1
         """The deposits up to this block are in the ledger, and final."""
@@ -90,7 +87,7 @@ class Watch:
 
     async def _bring_beacons(self, head: chain.Block) -> None:
         """The lawful block of each wanted grid time, in order, once it is final."""
-        while (grid_us := wanted_us(self._desk.world, self._now_us())) is not None:
+        while (grid_us := wanted_us(self._desk.world, self._desk.now_us())) is not None:
             policy = self._desk.world.policy
             block = await self._node.first_block_since(-(-(grid_us + policy.delay_us) // 1_000_000))
             if block is None or head.number - block.number < policy.finality_blocks:

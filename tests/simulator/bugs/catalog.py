@@ -43,7 +43,7 @@ LOG: list[Row] = [
     ("a deposed leader goes on", "who lost a block reads on and leads without an election", log.goes_on, ("leader",), 6, "pause server"),
     ("grace forgotten", "an election moves no deadline", log.no_grace, ("early", "grace"), 3),
     ("a void swallowed", "a stale record counts", log.void_counts, ("failure",), 4),
-    ("snapshot of live memory", "a snapshot is what the leader has in memory", log.live_snapshot, ("snapshot",), 12),
+    ("snapshot of live memory", "a snapshot is what the leader has in memory", log.live_snapshot, ("snapshot",), 23),
     ("set iteration", "claims on the pool stand in the order of a set", log.set_order, ("replay",), 4),
     (
         "position before effect",
@@ -56,7 +56,7 @@ LOG: list[Row] = [
     ("the house skips its turn", "in a block with commands the house does nothing", log.house_skips, ("invariants",), 2),
 ]
 WORK: list[Row] = [
-    ("fence ignored", "a proof counts whatever its fence", work.no_fence, ("fence",), 2, "slow worker", 3),
+    ("fence ignored", "a proof counts whatever its fence", work.no_fence, ("fence",), 2, "slow worker", 4),
     (
         "a late proof counts",
         "a lease is taken for five seconds longer than it says, and its proof counts",

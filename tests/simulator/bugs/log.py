@@ -60,7 +60,7 @@ def goes_on() -> list[Patch]:
             return await before(self, ledger, again=False)
         while True:
             try:
-                await self._catch_up(ledger)
+                await succession.catch_up(self._log, ledger)
                 return ledger
             except Unreachable:
                 await asyncio.sleep(0.1)

@@ -208,7 +208,7 @@ def bump_pays_others() -> list[Patch]:
 
 def newest_beacon() -> list[Patch]:
     async def bring(self: Any, head: Any) -> None:
-        grid_us = watch.wanted_us(self._desk.world, self._now_us())
+        grid_us = watch.wanted_us(self._desk.world, self._desk.now_us())
         if grid_us is not None:
             facts = {"grid_us": grid_us, "chain_id": 31337, "block_number": head.number, "block_hash": head.hash}
             await self._desk.ask(f"beacon/{grid_us}", beacon.Bring(**facts))

@@ -1,0 +1,203 @@
+"""The work itself, and how a ledger grows: G6 and G14."""
+
+import asyncio
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+from adapters import migrate, process
+from adapters.log.postgres import PostgresLog
+from adapters.log.snapshots import Snapshots
+from adapters.sequencer import Sequencer
+from benchmarks import checks, data, seeds, site, workers
+from benchmarks.data import Data
+from benchmarks.figures.transfers import Bench, bench
+from benchmarks.rounds import PEER_PYTHON, Figure, Goal, Options, Side, alternate
+from domain.ids import AccountId, TaskId
+from domain.log.block import Sealed, read_header
+from domain.log.receipts import Ask
+from domain.proof import proof
+from tests import network
+from tests.network import BUILD, CLASS, DUMMY, Network
+
+WORKERS, WORKERS_QUICK = 100, 8
+PRICE = 150_000_000
+CYCLES, CYCLES_QUICK = 4_000, 40
+COMMITS_PER_BLOCK = 250
+NO_OPS, NO_OPS_QUICK = 4_000, 200
+FEW = 10_000
+COMMANDS, COMMANDS_QUICK = 400, 40
+LIVE = 50_000
+
+
+class Works:
+    """Workers that are online and scored, and a log in PostgreSQL that has all that they do."""
+
+    def __init__(self, uri: str, people: int) -> None:
+        self.network, self._kept = Network("demo", signs=False), 0
+        it = self.network
+        self.creator = it.person("creator", funds=10**12)
+        for _ in range(people):
+            it.online(it.worker(it.person("provider", funds=10_000_000, locked=5_000_000), price=PRICE))
+        for _ in range(3):
+            it.online(it.worker(it.person("checker", funds=10_000_000, locked=5_000_000), "checker"))
+        network.score_all(it)
+        self.log = PostgresLog(uri)
+
+    async def keep(self) -> None:
+        """What was sealed since, into PostgreSQL, block by block."""
+        for record in self.network.records[self._kept :]:
+            header = read_header(record)
+            assert header
+            marks: Any = header, header.after
+            await self.log.append(Sealed(cast(Any, marks[0]), cast(Any, marks[1]), record))
+        self._kept = len(self.network.records)
+
+    def leased(self) -> list[TaskId]:
+        return [id for id, task in self.network.world.tasks.items() if task.status == "leased"]
+
+    async def commit(self, ids: Sequence[TaskId]) -> None:
+        """All of them prove what they were leased, many in one block."""
+        it = self.network
+        it.now_us += 1_500_000
+        for first in range(0, len(ids), COMMITS_PER_BLOCK):
+            for id in ids[first : first + COMMITS_PER_BLOCK]:
+                it.ledger.decide(self._proof(id), it.now_us)
+            it.seal()
+            await self.keep()
+
+    def _proof(self, id: TaskId) -> Ask:
+        it, task = self.network, self.network.world.tasks[id]
+        raw = tuple(it.raw(task, tile) for tile in range(task.tiles))
+        command = proof.Commit(
+            worker=task.worker,
+            task=id,
+            fence=task.fence,
+            raw=raw,
+            raw_bytes=236 * task.tiles,
+            seconds_us=1_500_000,
+            build=BUILD,
+            device=CLASS.partition("/")[2],
+            signature=DUMMY,
+        )
+        signer = it.agents[task.owner].address
+        return Ask.about(task.worker, f"commit/{id}/{task.fence}", command, account=task.owner, signer=signer)
+
+    async def cycles(self, tasks: int) -> float:
+        """Seconds for so many tasks from lease to accrued share: leases, proofs, draws, audits."""
+        it = self.network
+        id = it.submit(self.creator, frames=tasks // 4)
+        it.open(id)
+        await self.keep()
+        began = time.perf_counter()
+        while id in it.world.jobs and it.world.jobs[id].status == "open":
+            if ids := self.leased():
+                await self.commit(ids)
+            else:
+                it.judge()
+            await self.keep()
+        return time.perf_counter() - began
+
+
+def cycles(it: Bench) -> Side:
+    name = it.name("works")
+    uri, quick = site.database(it.server, name), it.options.quick
+    migrate.apply(uri)
+    works = Works(uri, WORKERS_QUICK if quick else WORKERS)
+
+    async def run() -> tuple[float, dict[str, str]]:
+        async with works.log:
+            await works.keep()
+            seconds = await works.cycles(CYCLES_QUICK if quick else CYCLES)
+            return seconds, await checks.folds(works.log, network.LOG, works.network.ledger.head)
+
+    seconds, found = asyncio.run(run())
+    world = works.network.world
+    job = next(iter(world.jobs.values()))
+    if job.accepted != job.tasks:
+        found["every task accepted"] = f"{job.accepted} of {job.tasks}"
+    site.drop(it.server, name)
+    return Side(job.accepted / seconds, found)
+
+
+def celery(it: Bench) -> Side:
+    """No-ops per second that a worker of two processes drains from Redis, which keeps nothing on disk."""
+    folder, port = it.folder / it.name("celery"), site.free_port()
+    folder.mkdir()
+    redis = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
+    server = process.start(redis, output=folder / "redis.log", directory=folder)
+    try:
+        plan = {"url": f"redis://127.0.0.1:{port}/0", "tasks": NO_OPS_QUICK if it.options.quick else NO_OPS, "python": str(PEER_PYTHON)}
+        (saw,) = workers.run("celery_load", [plan], folder)
+    finally:
+        process.stop(server)
+        shutil.rmtree(folder)
+    return Side(saw["done"] / saw["seconds"])
+
+
+def g6(options: Options) -> Iterator[Figure]:
+    with bench(options) as it:
+        people = WORKERS_QUICK if options.quick else WORKERS
+        what = f"task cycles (lease, proof, accepted, accrued) of {people} workers, durable, ledger and log in process, without HTTP"
+        name = "Celery + Redis, a no-op, drained by two processes, nothing durable"
+        yield alternate("G6", what, "/s", Goal(5, 15), options.rounds, lambda _: cycles(it), lambda _: celery(it), name)
+
+
+def sequential(server: str, it: Data, commands: int) -> Side:
+    """p50 of one command after another, on a copy of the ledger."""
+    name = "grown"
+    site.drop(server, name)
+    site.copy(server, it.uri, name)
+
+    async def run() -> list[int]:
+        async with PostgresLog(site.within(server, name)) as log:
+            sequencer, taken = Sequencer(log, Snapshots(it.home / "snapshots", it.log).newest, "grown"), list[int]()
+            running = asyncio.create_task(sequencer.run())
+            await asyncio.wait([running, asyncio.create_task(sequencer.elected.wait())], return_when=asyncio.FIRST_COMPLETED)
+            owner = AccountId(seeds.owner_of(Snapshots(it.home / "snapshots", it.log).newest().world))
+            for number in range(commands):
+                began, command = time.perf_counter(), seeds.submission(seeds.CHEAP)
+                await sequencer.submit(Ask.keyed(owner, seeds.uuid7(number), command, b"%d" % number, account=owner))
+                taken.append(int((time.perf_counter() - began) * 1e6))
+            await sequencer.stop()
+            await running
+        return taken
+
+    taken = asyncio.run(run())
+    site.drop(server, name)
+    return Side(statistics.median(taken) / 1000)
+
+
+def weighed(it: Data) -> tuple[float, float]:
+    """Of a process that folds the ledger: resident memory at its end against half-way; and KiB of each of so many live tasks after."""
+    command = [sys.executable, "-m", "benchmarks.scales", it.uri, it.log, str(it.events), str(LIVE)]
+    said = subprocess.run(command, cwd=site.ROOT, capture_output=True, text=True, check=True).stdout.split()
+    half, whole, live = map(float, said)
+    return whole / half, (live - whole) / LIVE
+
+
+def g14(options: Options) -> Iterator[Figure]:
+    sizes = [options.events, *([10 * options.events] if options.large else [])]
+    commands = COMMANDS_QUICK if options.quick else COMMANDS
+    with data.kept() as server:
+        small = data.of(server, FEW)
+        for events in [2 * FEW] if options.quick else sizes:
+            it = data.of(server, events)
+
+            def ours(_: int, it: Data = it) -> Side:
+                return sequential(server, it, commands)
+
+            def flat(_: int, it: Data = it) -> Side:
+                return Side(weighed(it)[0])
+
+            what, goal = f"command p50 after {events:,} events against {FEW:,}, in process", Goal(1.2, 1.1, sense="at most")
+            peer = f"ourselves after {FEW:,}"
+            yield alternate("G14", what, "ms", goal, options.rounds, ours, lambda _: sequential(server, small, commands), peer)
+            what = f"resident memory after {events:,} events, of jobs that were archived, against half of them"
+            yield alternate("G14", what, "", Goal(1.1, 1.02, sense="at most"), 1, flat)
+        what = f"resident memory of a live task, of {LIVE:,}"
+        yield alternate("G14", what, "KiB", Goal(1, 1, "KiB", "at most"), 1, lambda _: Side(weighed(small)[1]))

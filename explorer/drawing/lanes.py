@@ -1,0 +1,82 @@
+"""Attempts over time, a lane for each worker: who did what when, and what was said of it."""
+
+from collections.abc import Mapping, Sequence
+
+from domain.ids import order
+from domain.units import Units
+from domain.value import Value
+from explorer import states
+from explorer.drawing import charts
+from projections.explorer.tasks import Attempt
+from projections.explorer.workers import Standing
+
+WIDTH_MIN = 0.4
+
+
+class Bar(Value):
+    attempt: Attempt
+    piece: int
+    state: str
+    x: float
+    width: float
+    verdict_x: float | None
+    """Where it was accepted or rejected, if that was after its proof."""
+
+
+class Lane(Value):
+    worker: str
+    bid: Units | None
+    accepted: int
+    rejected: int
+    bars: list[Bar]
+
+
+class Lanes(Value):
+    span: charts.Span
+    now_x: float | None
+    lanes: list[Lane]
+
+
+Standings = Mapping[tuple[str, str], Standing]
+
+
+def draw(attempts: Sequence[Attempt], standings: Standings, now_us: int, *, live: bool) -> Lanes | None:
+    """None: nobody has worked yet."""
+    if not attempts:
+        return None
+    ends = [end(each, now_us) for each in attempts]
+    verdicts = [each.ended_us or 0 for each in attempts if each.ended_us]
+    span = charts.span([*(each.leased_us or 0 for each in attempts), *ends, *verdicts, *([now_us] if live else [])])
+    workers = sorted({str(each.worker) for each in attempts}, key=order)
+    return Lanes(span, span.x(now_us) if live else None, [lane(who, attempts, standings, span, now_us) for who in workers])
+
+
+def lane(worker: str, attempts: Sequence[Attempt], standings: Standings, span: charts.Span, now_us: int) -> Lane:
+    its = [each for each in attempts if each.worker == worker]
+    standing = standings.get((worker, str(its[0].cls)))
+    bars = [bar(each, span, now_us, standing) for each in reversed(its)]
+    accepted = sum(each.state in {"accepted", "matured"} for each in bars)
+    rejected = sum(each.state == "rejected" for each in bars)
+    return Lane(worker, (standing.price_per_kwu or None) if standing else None, accepted, rejected, bars)
+
+
+def bar(attempt: Attempt, span: charts.Span, now_us: int, standing: Standing | None) -> Bar:
+    score = (standing.score or 0) if standing else 0
+    expected_us = (attempt.wu_milli or 0) * 1_000_000 // score if score else 0
+    start = span.x(attempt.leased_us or 0)
+    stop = span.x(end(attempt, now_us))
+    decided = attempt.ended_us if attempt.committed_us and attempt.ended_us else None
+    state = states.of_attempt(attempt, now_us, expected_us)
+    return Bar(
+        attempt,
+        order(attempt.task)[1],
+        state,
+        start,
+        round(max(stop - start - 0.12, WIDTH_MIN), 3),
+        span.x(decided) if decided else None,
+    )
+
+
+def end(attempt: Attempt, now_us: int) -> int:
+    """When the worker was done with it, one way or the other."""
+    return int(attempt.committed_us or attempt.ended_us or max(now_us, attempt.leased_us or 0))

@@ -1,0 +1,217 @@
+"""A job: its frames as a wall, its attempts as lanes, its money, its events."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from msgspec import UNSET
+
+from domain import units
+from domain.units import Units
+from domain.value import Value
+from explorer import states
+from explorer.drawing import charts, lanes
+from explorer.look import Look, Wrong
+from explorer.model import Model
+from explorer.words import count, listed, seconds
+from projections.explorer.events import Line
+from projections.explorer.jobs import Job
+from projections.explorer.tasks import Attempt, Task
+from projections.explorer.workers import Standing
+
+PIECES, PICTURED, ATTEMPTS, LINES = 400, 24, 200, 15
+ORDER = ("accepted", "auditing", "committed", "leased", "overdue", "rejected", "waiting")
+
+
+class Piece(Value):
+    """A task on the wall."""
+
+    task: Task
+    state: str
+    elapsed_us: int
+    """Since it was leased."""
+    expected_us: int
+    """What the worker's score promises; zero: it has none."""
+    limit: Units
+    """What it costs at most."""
+    picture: str
+    """Where the picture of what was delivered is; empty: there is none to show."""
+
+    @property
+    def share(self) -> int:
+        """How much of it should be done, in percent: an estimate."""
+        return min(95, 100 * self.elapsed_us // self.expected_us) if self.expected_us else 0
+
+
+class Picture(Value):
+    """A frame of the job."""
+
+    number: int
+    pieces: list[Piece]
+
+    @property
+    def accepted(self) -> int:
+        return sum(states.look(each.state) == "accepted" for each in self.pieces)
+
+    @property
+    def state(self) -> str:
+        """That of its least finished piece; accepted when all are."""
+        looks = {states.look(each.state): each.state for each in self.pieces}
+        first = next(each for each in ("rejected", "overdue", "auditing", "committed", "leased", "waiting", "accepted") if each in looks)
+        return looks[first]
+
+
+class Money(Value):
+    """Of the escrow: all of its parts, which add up to it."""
+
+    hold: int
+    spent: int
+    locked: int
+    free: int
+    kept: int | None
+    """Of what is free: what the waiting pieces cost at most. None: not all pieces are here to be added up."""
+    bar: list[charts.Part]
+
+
+class Page(Model):
+    template: ClassVar[str] = "job.html"
+    section: ClassVar[str] = "Jobs"
+    job: Job
+    lead: str
+    state: str
+    money: Money | None
+    frames: list[Picture]
+    counts: dict[str, int]
+    """Of the pieces shown, by their looks."""
+    next: int | None
+    """The first piece of the next page of the wall."""
+    first_us: int
+    """When the first piece was accepted, of those that are here; zero: none was."""
+    lanes: lanes.Lanes | None
+    lines: Sequence[Line]
+
+    @property
+    def title(self) -> str:
+        return self.job.job
+
+    @property
+    def about(self) -> str:
+        return self.job.job
+
+    @property
+    def pictured(self) -> bool:
+        """Whether the wall has room for pictures."""
+        return len(self.frames) <= PICTURED
+
+
+async def model(look: Look) -> Page:
+    job = await look.need(Job, look.path["job"])
+    start = first_piece(look.query.get("from", "1"))
+    after = (f"{job.job}/{start - 1}",) if start > 1 else None
+    found = await look.page(Task, {"job": job.job}, after=after, newest=False, limit=pieces_max(job))
+    attempts = (await look.page(Attempt, {"job": job.job}, by="leased_position", limit=ATTEMPTS)).rows
+    standings = await standing(look, [*found.rows, *attempts])
+    shows = await look.shows(job)
+    pieces = [piece(job, row, standings, look.now_us, shows=shows) for row in found.rows]
+    lines = (await look.page(Line, {"stream": job.job}, limit=LINES)).rows
+    whole = start == 1 and not found.next
+    return Page(
+        job,
+        lead(job, pieces if whole else []),
+        states.of_job(job),
+        money(job, pieces if whole else None),
+        frames(pieces),
+        {name: n for name in ORDER if (n := sum(states.look(each.state) == name for each in pieces))},
+        start + len(pieces) if found.next else None,
+        min((each.task.accepted_us for each in pieces if each.task.accepted_us), default=0),
+        lanes.draw(attempts, standings, look.now_us, live=look.as_of is None and job.closed_us is UNSET),
+        lines,
+    )
+
+
+def first_piece(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 9 and int(text) > 0):
+        raise Wrong("`from` is the number of a piece.")
+    return int(text)
+
+
+def pieces_max(job: Job) -> int:
+    """Whole frames only."""
+    groups = job.groups or 1
+    return max(PIECES // groups, 1) * groups
+
+
+async def standing(look: Look, rows: Sequence[Task | Attempt]) -> dict[tuple[str, str], Standing]:
+    """Score and bid of everybody in it, in the class in which he worked."""
+    wanted = sorted({(str(row.worker), str(row.cls)) for row in rows if row.worker})
+    found = [await look.get(Standing, *key) for key in wanted]
+    return {key: row for key, row in zip(wanted, found, strict=True) if row}
+
+
+def piece(job: Job, row: Task, standings: dict[tuple[str, str], Standing], now_us: int, *, shows: bool) -> Piece:
+    expected_us = expected(row, standings) if row.status == "leased" else 0
+    elapsed_us = max(0, now_us - (row.leased_us or 0)) if row.leased_us else 0
+    limit = units.price(job.limit_price or units.ZERO, row.wu_milli or 0)
+    delivered = shows and row.proof_position and row.status != "leased"
+    picture = f"/pictures/{row.task}/{row.fence}.png" if delivered else ""
+    return Piece(row, states.of_task(row, now_us, expected_us), elapsed_us, expected_us, limit, picture)
+
+
+def expected(row: Task | Attempt, standings: dict[tuple[str, str], Standing]) -> int:
+    """How long the work takes at the worker's score, in microseconds; zero: nobody can tell."""
+    its = standings.get((str(row.worker), str(row.cls)))
+    return (row.wu_milli or 0) * 1_000_000 // its.score if its and its.score else 0
+
+
+def frames(pieces: Sequence[Piece]) -> list[Picture]:
+    found: dict[int, list[Piece]] = {}
+    for each in pieces:
+        found.setdefault(each.task.frame or 0, []).append(each)
+    return [Picture(number, parts) for number, parts in found.items()]
+
+
+def money(job: Job, pieces: Sequence[Piece] | None) -> Money | None:
+    if job.hold is UNSET:
+        return None
+    hold, spent, locked = int(job.hold), int(job.spent), int(job.locked)
+    free = hold - spent - locked
+    kept = None if pieces is None or job.closed_us else sum(int(each.limit) for each in pieces if each.task.status == "ready")
+    rest = [("waiting", kept), ("kept", free - kept)] if kept is not None else [("kept", free)]
+    return Money(hold, spent, locked, free, kept, charts.bar([("accepted", spent), ("leased", locked), *rest]))
+
+
+def lead(job: Job, pieces: Sequence[Piece]) -> str:
+    """What there is to say of it, in a sentence or two."""
+    match job.status:
+        case "submitted":
+            return "It was submitted, and waits for its quote."
+        case "quoted":
+            return "It has its quote, and waits for its creator to open it and pay it into escrow."
+        case "closed" | "archived":
+            return closed(job)
+        case "paused":
+            return f"It is paused by {job.reason}; nothing new is leased."
+    done = f"{job.accepted} of {count(job.tasks, 'piece')} {'is' if job.accepted == 1 else 'are'} accepted."
+    return " ".join([done, *troubles(pieces)])
+
+
+def closed(job: Job) -> str:
+    took = seconds((job.closed_us or 0) - (job.opened_us or job.submitted_us or 0))
+    if job.outcome != "completed":
+        return f"It ended as {job.outcome} after {took}, {job.accepted} of {count(job.tasks, 'piece')} accepted."
+    lost = [f"{job.rejected} rejected"] * bool(job.rejected) + [f"{job.failures} failed"] * bool(job.failures)
+    extra = f" Of {count(job.attempts, 'attempt')}, {listed(lost)}; those pieces were done again." if lost else ""
+    return f"All {count(job.tasks, 'piece')} {'was' if job.tasks == 1 else 'were'} accepted in {took}.{extra}"
+
+
+def troubles(pieces: Sequence[Piece]) -> list[str]:
+    """What keeps it from being done, by worker."""
+    rejected: dict[str, int] = {}
+    for each in pieces:
+        if each.state == "rejected":
+            rejected[str(each.task.worker)] = rejected.get(str(each.task.worker), 0) + 1
+    said = [
+        f"{count(n, 'piece')} of {worker} {'was rejected and waits' if n == 1 else 'were rejected and wait'} for someone else."
+        for worker, n in rejected.items()
+    ]
+    late = [each for each in pieces if each.state == "overdue"]
+    return said + [f"{each.task.worker} has shown nothing for {seconds(each.elapsed_us)}." for each in late[:3]]

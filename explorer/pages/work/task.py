@@ -1,0 +1,48 @@
+"""A piece of a job: every attempt at it, who won it and why."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from explorer import states
+from explorer.drawing import lanes
+from explorer.look import Look
+from explorer.model import Model
+from explorer.pages.work.job import Piece, piece, standing
+from projections.explorer.audits import Audit
+from projections.explorer.events import Line
+from projections.explorer.jobs import Job
+from projections.explorer.tasks import Attempt, Task
+
+
+class Page(Model):
+    template: ClassVar[str] = "task.html"
+    section: ClassVar[str] = "Jobs"
+    job: Job
+    piece: Piece
+    attempts: Sequence[Attempt]
+    lanes: lanes.Lanes | None
+    audits: Sequence[Audit]
+    lines: Sequence[Line]
+
+    @property
+    def title(self) -> str:
+        return self.piece.task.task
+
+    @property
+    def about(self) -> str:
+        return self.piece.task.task
+
+    @property
+    def records(self) -> Sequence[Attempt]:
+        return self.attempts
+
+
+async def model(look: Look) -> Page:
+    job = await look.need(Job, look.path["job"])
+    row = await look.need(Task, f"{job.job}/{look.path['number']}")
+    attempts = (await look.page(Attempt, {"task": row.task})).rows
+    audits = (await look.page(Audit, {"task": row.task})).rows
+    standings = await standing(look, attempts)
+    its = piece(job, row, standings, look.now_us, shows=await look.shows(job))
+    drawn = lanes.draw(attempts, standings, look.now_us, live=look.as_of is None and states.look(its.state) in {"leased", "overdue"})
+    return Page(job, its, attempts, drawn, audits, (await look.page(Line, {"stream": row.task})).rows)

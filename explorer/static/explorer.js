@@ -1,0 +1,171 @@
+// What the pages do beyond being read: theme, copying, keys, local times, following the ledger, and checking an event without us.
+// Everything is in the page without it.
+'use strict'
+const page = document
+const all = (selector, root = page) => [...root.querySelectorAll(selector)]
+const say = (text) => {
+  const toast = page.querySelector('.toast')
+  toast.textContent = text
+  toast.hidden = false
+  clearTimeout(say.timer)
+  say.timer = setTimeout(() => { toast.hidden = true }, 2000)
+}
+
+// Theme: of the system, light, dark. The server reads the cookie, so that no page flashes.
+const THEMES = ['', 'light', 'dark']
+const theme = () => page.documentElement.dataset.theme || ''
+const setTheme = (name) => {
+  if (name) page.documentElement.dataset.theme = name
+  else delete page.documentElement.dataset.theme
+  page.cookie = `theme=${name};path=/;max-age=${name ? 31536000 : 0};samesite=lax`
+  say(`Theme: ${name || 'system'}`)
+}
+
+page.addEventListener('click', (event) => {
+  const copy = event.target.closest('[data-copy]')
+  if (copy) {
+    navigator.clipboard?.writeText(copy.dataset.copy)
+    say(`Copied ${copy.dataset.copy.length > 40 ? copy.dataset.copy.slice(0, 20) + '…' : copy.dataset.copy}`)
+  }
+  if (event.target.closest('[data-theme-switch]')) setTheme(THEMES[(THEMES.indexOf(theme()) + 1) % THEMES.length])
+  if (event.target.closest('[data-pause]')) follow.pause(!follow.paused)
+  const button = event.target.closest('[data-verify]')
+  if (button) verify(button)
+})
+page.addEventListener('input', (event) => {
+  const slider = event.target.closest('.sl')
+  if (slider) slider.style.setProperty('--x', `${event.target.value}%`)
+})
+
+// Keys: / searches, j and k go through the rows of tables, p pauses.
+page.addEventListener('keydown', (event) => {
+  if (/INPUT|SELECT|TEXTAREA/.test(event.target.tagName) || event.ctrlKey || event.metaKey || event.altKey) return
+  if (event.key === '/') {
+    event.preventDefault()
+    page.querySelector('.find input').focus()
+  } else if (event.key === 'p') follow.pause(!follow.paused)
+  else if (event.key === 'j' || event.key === 'k') {
+    const rows = all('tbody tr > td:first-child a, .rows a, .cell')
+    const at = rows.indexOf(page.activeElement)
+    rows[Math.max(0, Math.min(rows.length - 1, at + (event.key === 'j' ? 1 : -1)))]?.focus()
+  }
+})
+
+// Times are UTC; the reader's own stands in the hint, and so does a country's name in his language.
+page.addEventListener('mouseover', (event) => {
+  const place = event.target.closest?.('[data-country]')
+  if (place && !place.dataset.named) {
+    place.dataset.named = new Intl.DisplayNames(undefined, { type: 'region' }).of(place.dataset.country)
+    if (place.namespaceURI === page.documentElement.namespaceURI) place.title = place.dataset.named
+    else place.append(Object.assign(page.createElementNS(place.namespaceURI, 'title'), { textContent: place.dataset.named }))
+  }
+  const time = event.target.closest?.('time')
+  if (time && !time.title) time.title = new Date(time.dateTime).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'long' })
+})
+
+// Following the ledger: when an event concerns the page, what changes of it is fetched again, twice a second at most.
+const GAP_MS = 500
+const TICK_MS = 1000
+const follow = {
+  source: null, position: 0, missed: 0, paused: false, timer: 0, fetching: false, last: 0,
+  begin () {
+    const live = page.getElementById('live')
+    if (!live || live.dataset.follow === undefined) return
+    this.position = Number(live.dataset.position)
+    this.about = live.dataset.follow
+    this.source = new EventSource(`/v1/live?after=${this.position}`)
+    this.source.onmessage = (message) => { if (this.concerns(message)) this.due() }
+    setInterval(() => { if (page.querySelector('[data-tick]') && !page.hidden) this.refresh() }, TICK_MS)
+    page.addEventListener('visibilitychange', () => { if (!page.hidden && this.missed) this.due() })
+    page.addEventListener('mouseout', () => { if (this.missed && !this.held()) this.due() })
+  },
+  concerns (message) {
+    if (!this.about) return true
+    const at = message.data.indexOf(this.about)
+    return at >= 0 && !/[0-9]/.test(message.data[at + this.about.length])
+  },
+  held () {
+    return this.paused || page.hidden || Boolean(page.querySelector('[data-live]:hover, [data-live] :focus-visible, .fresh :focus'))
+  },
+  due () {
+    this.missed += 1
+    this.refresh()
+  },
+  refresh () {
+    if (this.held()) return this.tell()
+    if (this.timer || this.fetching) return
+    this.timer = setTimeout(() => this.fetch(), Math.max(0, this.last + GAP_MS - performance.now()))
+  },
+  async fetch () {
+    this.timer = 0
+    this.fetching = true
+    this.last = performance.now()
+    const due = this.missed
+    try {
+      await htmx.ajax('GET', location.pathname + location.search, { target: '#live', select: '#live > *', swap: 'innerMorph' })
+      this.missed -= due
+    } finally {
+      this.fetching = false
+      if (this.missed) this.refresh()
+    }
+  },
+  pause (paused) {
+    this.paused = paused
+    this.tell()
+    if (!paused && this.missed) this.refresh()
+  },
+  tell () {
+    for (const button of all('[data-pause]')) {
+      button.textContent = this.paused ? (this.missed ? `${this.missed} new · Resume` : 'Resume') : 'Pause'
+      button.setAttribute('aria-pressed', String(this.paused))
+    }
+  },
+}
+
+// An event is in the log if its line, hashed with the hashes beside its way up the tree, comes to the root (RFC 6962).
+const hex = (bytes) => [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('')
+const unhex = (text) => Uint8Array.from(text.match(/../g) || [], (pair) => parseInt(pair, 16))
+const sha = async (...parts) => new Uint8Array(await crypto.subtle.digest('SHA-256', await new Blob(parts).arrayBuffer()))
+const rootOf = async (leaf, index, size, path) => {
+  let node = await sha(Uint8Array.of(0), leaf)
+  let last = size - 1
+  for (const each of path) {
+    if (last === 0) throw new Error('the path is too long')
+    const sibling = unhex(each)
+    if (index % 2 === 1 || index === last) {
+      node = await sha(Uint8Array.of(1), sibling, node)
+      while (index % 2 === 0 && index !== 0) { index = Math.floor(index / 2); last = Math.floor(last / 2) }
+    } else node = await sha(Uint8Array.of(1), node, sibling)
+    index = Math.floor(index / 2)
+    last = Math.floor(last / 2)
+  }
+  if (last !== 0) throw new Error('the path is too short')
+  return hex(node)
+}
+const verify = async (button) => {
+  const answer = page.querySelector('[data-verified]')
+  const position = Number(button.dataset.verify)
+  try {
+    const asked = [`/v1/events/${position}`, `/v1/proof/${position}`].map((path) => fetch(path))
+    const [line, proof] = await Promise.all(asked)
+    if (!line.ok || !proof.ok) throw new Error('the server gave no proof')
+    const shown = page.querySelector('[data-line]').textContent
+    const { size, root, path } = await proof.json()
+    const found = await rootOf(new TextEncoder().encode(shown), position - 1, size, path)
+    const same = await line.text() === shown
+    const good = found === root && same
+    answer.className = `st ${good ? 'accepted' : 'rejected'}`
+    answer.textContent = good
+      ? `Your browser hashed these bytes with ${path.length} siblings and came to the root of ${size} events: ${root}`
+      : `These bytes do not lead to the root ${root}: they come to ${found}`
+  } catch (reason) {
+    answer.className = 'st rejected'
+    answer.textContent = `Not verified: ${reason.message}`
+  }
+}
+
+page.addEventListener('DOMContentLoaded', () => {
+  follow.begin()
+  const here = page.querySelector('.nav [aria-current]')
+  if (here) here.parentNode.scrollLeft = here.offsetLeft - here.parentNode.offsetLeft - 120
+})

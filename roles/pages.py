@@ -1,0 +1,18 @@
+"""The explorer beside the API, in whatever process answers people."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from api.app import Application
+    from api.parts import Parts
+
+
+def with_pages(app: "Application", parts: "Parts") -> "Application":
+    """The API's application, with pages wherever it has no route."""
+    from explorer.parts import Parts as Given
+    from explorer.site import Site, beside
+    from projections.past import Past
+
+    site = Site(Given(parts.reader, parts.views, Past(parts.log, parts.projections), parts.objects, parts.now_us))
+    app.router.default = beside(app.router.default, site.application())
+    return app

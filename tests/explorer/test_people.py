@@ -1,0 +1,129 @@
+"""Pages of workers, accounts, payouts, audits and the trail: they add up, and show the pixels of closed audits and of no others."""
+
+import inspect
+import json
+import re
+
+from domain.market import match
+from domain.proof import audit
+from domain.treasury import batch, payout
+from domain.work import task
+from explorer.idle import REMEDIES
+from tests import network
+from tests.explorer.fresh import opened
+from tests.explorer.test_pages import lived, working
+from tests.explorer.test_pictures import unpacked
+from tests.network import CLASS
+
+
+async def test_an_account_s_statement_adds_up_to_its_balances() -> None:
+    it = lived()
+    owner = next(e.event for e in it.events if isinstance(e.event, payout.Requested)).account
+    page = json.loads(await (await opened(it)).text(f"/accounts/{owner}.json"))
+    sums: dict[str, int] = {}
+    for row in page["rows"]:
+        sums[row["account"]] = sums.get(row["account"], 0) + int(row["amount"])
+
+    assert not page["next"]
+    assert sums == {row["account"]: int(row["amount"]) for row in page["balances"]}
+    assert any(sums.values())
+
+
+async def test_what_is_owed_and_not_paid_says_why() -> None:
+    it = working()
+    accrued = next(str(name) for name, amount in it.world.balances.items() if ":2210.accrued." in name and amount)
+    text = await (await opened(it)).text(f"/accounts/{accrued.rpartition('.')[2]}")
+
+    assert "Why it is not paid yet" in text
+    assert "is earned and not mature yet" in text
+
+
+async def test_a_worker_s_page_lists_all_that_it_did() -> None:
+    it = lived()
+    leases = [e.event for e in it.events if isinstance(e.event, task.Leased)]
+    worker = leases[0].worker
+    page = json.loads(await (await opened(it)).text(f"/workers/{worker}.json"))
+    listed = [(row["task"], row["fence"]) for row in page["rows"] if row["job"]]
+
+    assert sorted(listed) == sorted((each.task, each.fence) for each in leases if each.worker == worker)
+    assert page["worker"]["attempts"] == len(listed)
+
+
+async def test_a_lease_says_why_its_worker_won() -> None:
+    text = await (await opened(lived())).text("/market")
+
+    assert re.search(r"the cheapest that might take it; the next would have cost <span class=\"amt\">[\d.]+", text)
+    assert "Average bid" in text
+
+
+async def test_a_payout_is_followed_to_the_end_of_its_batch() -> None:
+    it = lived()
+    final = next(e.event for e in it.events if isinstance(e.event, batch.Finalised))
+    explorer = await opened(it)
+    page = json.loads(await explorer.text(f"/payouts/{final.batch}.json"))
+    one = await explorer.text(f"/payouts/{final.paid[0].payout}")
+
+    assert sum(int(row["amount"]) for row in page["rows"] if row["outcome"] == "paid") == sum(each.amount for each in final.paid)
+    assert final.tx_hash in one
+    assert f"/payouts/{final.batch}" in one
+
+
+async def test_the_pixels_of_a_closed_audit_are_shown_and_their_difference() -> None:
+    it = lived()
+    wrong = next(e.event for e in it.events if isinstance(e.event, audit.Closed) and e.event.result == "invalid")
+    explorer = await opened(it)
+    text = await explorer.text(f"/audits/{wrong.audit}")
+    places = re.findall(rf"/pictures/{wrong.audit}/\d+/\d+/", text)
+    pictures = [await explorer.get(f"{places[0]}{which}.png") for which in ("worker", "checker", "difference")]
+    worker, checker, difference = (unpacked(each.content)[2] for each in pictures)
+
+    assert worker != checker
+    assert any(any(row[n] for n in range(0, len(row), 4)) for row in difference)
+    assert (await explorer.get(f"{places[0]}other.png")).status_code == 404
+    assert (await explorer.get(f"/pictures/{wrong.audit}/9/0/worker.png")).status_code == 404
+
+
+async def test_the_pixels_of_an_open_audit_are_not_shown() -> None:
+    it = working()
+    opened_ = [e.event for e in it.events if isinstance(e.event, audit.Opened) and e.event.job]
+    closed = {e.event.audit for e in it.events if isinstance(e.event, audit.Closed)}
+    first = opened_[0]
+    position = next(e.pos for e in it.events if e.event is first)
+    explorer = await opened(it)
+    then = await explorer.text(f"/audits/{first.audit}?as_of={position}")
+
+    assert first.audit in closed
+    assert "/pictures/" not in then
+    assert "/pictures/" in await explorer.text(f"/audits/{first.audit}")
+
+
+async def test_the_trial_balance_comes_to_zero() -> None:
+    page = json.loads(await (await opened(lived())).text("/trail.json"))
+
+    assert {each["asset"] for each in page["sums"]} >= {"usdc"}
+    assert all(each["debits"] == each["credits"] > 0 == each["amount"] for each in page["sums"])
+    assert page["root"] == lived().ledger.head.root
+
+
+async def test_an_idle_worker_is_told_why_and_what_would_help() -> None:
+    it, creator, workers = network.populated(signs=False)
+    dear = max(workers.values(), key=lambda id: it.world.workers[id].classes[CLASS].price)
+    for worker in workers.values():
+        it.bid(worker, 300_000_000)
+    it.open(it.submit(creator, 1))
+    page = json.loads(await (await opened(it)).text(f"/workers/{dear}.json"))
+    text = await (await opened(it)).text(f"/workers/{dear}")
+    it.bid(dear, 150_000_000)
+    served = json.loads(await (await opened(it)).text(f"/workers/{dear}.json"))
+
+    assert [(each["why"], each["jobs"], each["pieces"]) for each in page["idle"]] == [("price", 1, 4)]
+    assert "a lower bid gets them" in text
+    assert "200.00" in text
+    assert served["worker"]["leases"] == 1
+    assert served["idle"] == []
+    assert set(REMEDIES) >= obstacles()
+
+
+def obstacles() -> set[str]:
+    """All that the ledger may have against a worker."""
+    return set(re.findall(r'return "(\w+)"', inspect.getsource(match.obstacle)))

@@ -1,0 +1,41 @@
+"""A topic that could lose the ledger stops a real server, as soon as somebody makes it so; mended, it goes on."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from adapters.files.home import Home
+from tests.kafka.strangers import Administrator
+from tests.system.test_server import GRIDLEDGER, gridledger, head, serving
+from tests.system.test_stops import STOPPED, refused, wait_for
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+LINE = "retention.ms of the topic {} is 86400000: set it to -1. Mend the topic, then start again: a server on it could lose the ledger."
+
+
+def test_settings_that_could_lose_the_ledger_stop_a_server_and_mended_it_goes_on(tmp_path: Path, database: str, kafka: str) -> None:
+    directory = tmp_path / "ledger"
+    begun = gridledger("init", str(directory), "--policy", "demo", "--database-url", database, "--kafka", kafka, "--json")
+    assert begun.returncode == 0, begun.stderr
+    topic, admin = f"gridledger.{Home(directory).settings().log}.log", Administrator(kafka)
+    server = subprocess.Popen(
+        [*GRIDLEDGER, "serve", str(directory), "--port", "0"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    file = directory / "server.url"
+    wait_for(file.is_file)
+    size = int(head(file.read_text().strip())["size"])
+    admin.change(topic, "retention.ms", "86400000")
+    _, said = server.communicate(timeout=60)
+    line = refused(directory)
+    admin.change(topic, "retention.ms", "-1")
+    with serving(directory) as url:
+        after = int(head(url)["size"])
+
+    assert server.returncode == STOPPED
+    assert LINE.format(topic) in said.splitlines()[-1]
+    assert LINE.format(topic) in line
+    assert "docs/reliability.md" in line
+    assert after > size, "an election, and all that was there"
+    assert json.loads(begun.stdout)["log"] in topic
