@@ -46,7 +46,8 @@ _SUSPECT = re.compile(r"[\s=:]|eyJ")
 def set_up(output: TextIO = sys.stderr, level: str = "info") -> None:
     """Sends every line of this process to `output`. Called once, before anything logs; a later call replaces the earlier.
 
-    `level` is one of LEVELS. Libraries are heard from `warning` on, or from `level` where that is higher.
+    `level` is one of LEVELS. Libraries are heard from `warning` on, or from `level` where that is higher; loggers of the standard module
+    below "gridledger", which librdkafka is given, are ours.
     """
     number = getattr(logging, level.upper())
     bound: list[Processor] = [structlog.contextvars.merge_contextvars, structlog.stdlib.add_log_level]
@@ -62,6 +63,7 @@ def set_up(output: TextIO = sys.stderr, level: str = "info") -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(max(number, logging.WARNING))
+    logging.getLogger("gridledger").setLevel(number)
     logging.captureWarnings(capture=True)
     # Ours go straight to the output: by way of the standard module a line costs twice as much, and there is one for each command.
     lines = Lines(output)

@@ -84,8 +84,10 @@ def test_what_a_loop_left_unwritten_comes_with_the_next_line(lines: Lines) -> No
 
 def test_libraries_are_heard_from_warning_on(lines: Lines) -> None:
     logging.getLogger("some.library").info("chatter")
-
     assert lines() == []
+
+    logging.getLogger("gridledger.relay").info("ours, by way of a library")
+    assert [line["event"] for line in lines()] == ["ours, by way of a library"]
 
 
 def test_what_is_below_the_level_is_not_written(lines: Lines) -> None:

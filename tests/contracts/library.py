@@ -11,6 +11,7 @@ import pytest
 from eventsourcing import persistence as library
 from eventsourcing.dcb.msgpack import MessagePackMapper
 from eventsourcing.persistence import InfrastructureFactory, Tracking
+from eventsourcing.projection import BaseProjectionRunner
 from eventsourcing.tests import application, persistence, projection
 from eventsourcing.utils import Environment, get_topic
 
@@ -178,4 +179,7 @@ class DecisionProjections(Given, projection.TaggedDecisionCountersProjectionTest
 
 
 class EventSourcedProjections(Given, projection.EventSourcedProjectionTestCase):
-    pass
+    @pytest.fixture(autouse=True)
+    def _patient(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """None of these waits in vain."""
+        monkeypatch.setattr(BaseProjectionRunner.wait, "__defaults__", (30.0,))

@@ -82,7 +82,7 @@ def test_postgresql_is_lost_and_every_projection_is_rebuilt_from_kafka(
     assert (head.size, elected.size) == (size, size + 1)
     assert sum(map(len, before.values())) > 20
     assert after == anew
-    assert {table for table in before if before[table] != after[table]} == {"election", "line", "overview"}, "there was an election"
+    assert {table for table in before if before[table] != after[table]} == {"election", "line", "overview", "pace"}, "there was an election"
     assert audited(tmp_path, directory) in {0, 2}
 
 
