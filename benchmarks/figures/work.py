@@ -38,10 +38,11 @@ LIVE = 50_000
 
 
 class Works:
-    """Workers that are online and scored, and a log in PostgreSQL that has all that they do."""
+    """Workers that are online and scored, and all that they do."""
 
-    def __init__(self, uri: str, people: int) -> None:
-        self.network, self._kept = Network("demo", signs=False), 0
+    def __init__(self, people: int, log: PostgresLog | None = None, *, signs: bool = False) -> None:
+        """`log` has it, block by block; without one only the network's memory does. `signs`: with real signatures, as agents do."""
+        self.network, self._kept, self._log = Network("demo", signs=signs), 0, log
         it = self.network
         self.creator = it.person("creator", funds=10**12)
         for _ in range(people):
@@ -49,15 +50,16 @@ class Works:
         for _ in range(3):
             it.online(it.worker(it.person("checker", funds=10_000_000, locked=5_000_000), "checker"))
         network.score_all(it)
-        self.log = PostgresLog(uri)
 
     async def keep(self) -> None:
-        """What was sealed since, into PostgreSQL, block by block."""
+        """What was sealed since, into the log, block by block."""
+        if not self._log:
+            return
         for record in self.network.records[self._kept :]:
             header = read_header(record)
             assert header
             marks: Any = header, header.after
-            await self.log.append(Sealed(cast(Any, marks[0]), cast(Any, marks[1]), record))
+            await self._log.append(Sealed(cast(Any, marks[0]), cast(Any, marks[1]), record))
         self._kept = len(self.network.records)
 
     def leased(self) -> list[TaskId]:
@@ -87,8 +89,8 @@ class Works:
             device=CLASS.partition("/")[2],
             signature=DUMMY,
         )
-        signer = it.agents[task.owner].address
-        return Ask.about(task.worker, f"commit/{id}/{task.fence}", command, account=task.owner, signer=signer)
+        signer, signed = it.agents[task.owner].address, it.agent_signed(command, task.owner)
+        return Ask.about(task.worker, f"commit/{id}/{task.fence}", signed, account=task.owner, signer=signer)
 
     async def cycles(self, tasks: int) -> float:
         """Seconds for so many tasks from lease to accrued share: leases, proofs, draws, audits."""
@@ -102,6 +104,7 @@ class Works:
                 await self.commit(ids)
             else:
                 it.judge()
+                it.wait(2 * it.policy.grid_us)  # the next beacon draws what was proved since the last one
             await self.keep()
         return time.perf_counter() - began
 
@@ -111,10 +114,11 @@ def cycles(it: Bench) -> Side:
     uri, quick, home = site.database(it.server, name), it.options.quick, it.folder / name
     migrate.apply(uri)
     Home(home).keep(Settings(log=network.LOG, database_url=uri))
-    works = Works(uri, WORKERS_QUICK if quick else WORKERS)
+    log = PostgresLog(uri)
+    works = Works(WORKERS_QUICK if quick else WORKERS, log)
 
     async def run() -> tuple[float, str]:
-        async with works.log:
+        async with log:
             await works.keep()
             tail = checks.Tail(home, uri, works.network.ledger.head.size)
             seconds = await works.cycles(CYCLES_QUICK if quick else CYCLES)
