@@ -81,8 +81,11 @@ Said = tuple[int, list[tuple[str, str]], AsyncIterator[bytes]]
 class Leader(Protocol):
     """The server that leads (adapters/remote.py)."""
 
-    def ask(self, method: str, target: str, headers: Mapping[str, str], body: AsyncIterator[bytes]) -> AbstractAsyncContextManager[Said]:
-        """Raises `Busy` if it did not get the request, `OutcomeUnknown` if it may have."""
+    def ask(
+        self, method: str, target: str, headers: Mapping[str, str], body: AsyncIterator[bytes] | bytes
+    ) -> AbstractAsyncContextManager[Said]:
+        """Raises `Busy` if it did not get the request, `OutcomeUnknown` if it may have. Bytes may be sent twice, if another one leads
+        by then."""
         ...
 
 

@@ -22,6 +22,11 @@ from tests.api.house import House, job_fields, owner, people, problem, running, 
 from tests.network import LOG
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "FIND_S", 0.02)
+
+
 class Both(NamedTuple):
     """One ledger, two servers: `house` leads."""
 
@@ -94,9 +99,10 @@ async def test_reads_are_answered_without_the_leader() -> None:
             raise httpx2.ConnectError("gone")
 
     async with two(transport=Gone()) as (house, beside):
-        overview, command = await beside.get("", "/v1/overview"), await beside.post(secret_of(people().creator), "/v1/jobs", {})
+        overview, theirs = await beside.get("", "/v1/overview"), await house.get("", "/v1/overview")
+        command = await beside.post(secret_of(people().creator), "/v1/jobs", {})
 
-        assert (overview.status_code, overview.json()) == (200, (await house.get("", "/v1/overview")).json())
+        assert (overview.status_code, overview.json()) == (200, theirs.json())
         assert (problem(command), command.headers["retry-after"]) == ((503, "busy"), "1")
 
 
@@ -140,6 +146,66 @@ async def test_who_waits_for_a_leader_that_was_stopped_waits_no_longer_than_it_l
         await leader.aclose()
 
     assert problem(answer) == (504, "outcome_unknown")
+
+
+class Going(httpx2.AsyncBaseTransport):
+    """A leader that hands over: it says that it is busy, or breaks off, and is gone; the next one decides."""
+
+    def __init__(self, end: Callable[[], httpx2.Response]) -> None:
+        self.end, self.asked = end, list[str]()
+        self.next: httpx2.AsyncBaseTransport | None = None
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        self.asked.append(request.url.host)
+        if request.url.host == "leader":
+            return self.end()
+        assert self.next is not None
+        return await self.next.handle_async_request(request)
+
+
+def stopping() -> httpx2.Response:
+    return httpx2.Response(503, json={"code": "busy"})
+
+
+def breaks_off() -> httpx2.Response:
+    raise httpx2.RemoteProtocolError("gone")
+
+
+@pytest.mark.parametrize("end", [stopping, breaks_off])
+@pytest.mark.parametrize("next_leads_here", [False, True])
+async def test_whoever_asks_while_the_leader_hands_over_is_answered_by_the_next_one(
+    end: Callable[[], httpx2.Response], next_leads_here: bool
+) -> None:
+    going = Going(end)
+
+    async def found(_: float) -> str:
+        return "http://leader" if not going.asked else "" if next_leads_here else "http://next"
+
+    async def leaves(_: str) -> None:
+        await asyncio.sleep(0.005)
+
+    async with two() as (house, beside):
+        going.next = httpx2.ASGITransport(house.app, raise_app_exceptions=False)
+        leader = Leader(found, leaves, transport=going)
+        parts = house.parts if next_leads_here else beside.parts
+        beside.app = create_app(msgspec.structs.replace(parts, leader=leader, leads=lambda: next_leads_here and bool(going.asked)))
+        id = people().workers["fast"]
+        secret, key, fields = secret_of(owner(people(), id)), house.key(), worker.Change(worker=id, slots=2).model_dump(exclude_none=True)
+        answer = await beside.post(secret, f"/v1/workers/{id}/change", fields, key=key)
+        again = await house.post(secret, f"/v1/workers/{id}/change", fields, key=key)
+        await leader.aclose()
+
+    assert answer.status_code == 201
+    assert answer.json()["events"] == again.json()["events"]
+    assert going.asked[-1] == ("leader" if next_leads_here else "next")
+
+
+async def test_a_leader_that_is_busy_and_stays_is_not_asked_again() -> None:
+    going = Going(stopping)
+    async with two(transport=going) as (_, beside):
+        answer = await beside.post(secret_of(people().creator), "/v1/jobs", {})
+
+    assert (answer.status_code, going.asked) == (503, ["leader"])
 
 
 async def test_while_nobody_leads_commands_are_told_to_come_back() -> None:
