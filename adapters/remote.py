@@ -17,7 +17,9 @@ from domain.log.receipts import Ask, Receipt
 
 CONNECT_S, ANSWER_S, CONNECTIONS_MAX = 2.0, 30.0, 1_000
 FIND_S = 1.0
-"""How long a request waits while nobody leads, or while whoever leads may be about to go."""
+"""How long a request waits while nobody leads, or until whoever broke it off is known to have gone."""
+PAUSES_S = (0.05, 0.2, 0.75)
+"""Between asking again a leader that says it is busy: it may be about to go, or have come a moment ago and not lead yet."""
 NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
 STATUS_OK, STATUS_BUSY = 200, 503
 PER_HOP = {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "host"}
@@ -58,24 +60,27 @@ class Leader:
             await response.aclose()
 
     async def _answered(self, method: str, target: str, headers: Mapping[str, str], body: AsyncIterator[bytes] | bytes) -> httpx2.Response:
-        again = isinstance(body, bytes)
+        pauses = list(PAUSES_S) if isinstance(body, bytes) else []
         while True:
             if not (address := await self._address(FIND_S)):
                 raise Busy
             try:
                 response = await self._sent(method, address + target, headers, body, address)
-                if response.status_code != STATUS_BUSY or not (again and await self._goes(address)):
+                if response.status_code != STATUS_BUSY or not pauses:
                     return response
                 await response.aclose()
-            except (Busy, OutcomeUnknown):
-                if not (again and await self._goes(address)):
+            except Busy:
+                if not pauses:
                     raise
-            again = False
+            except OutcomeUnknown:
+                if not pauses or not await self._goes(address, FIND_S):
+                    raise
+            await self._goes(address, pauses.pop(0))
 
-    async def _goes(self, address: str) -> bool:
-        """Whether who leads there does not for long any more."""
+    async def _goes(self, address: str, within_s: float) -> bool:
+        """Whether who leads there does not any more by then."""
         try:
-            async with asyncio.timeout(FIND_S):
+            async with asyncio.timeout(within_s):
                 await self._left(address)
         except TimeoutError:
             return False

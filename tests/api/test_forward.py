@@ -25,6 +25,7 @@ from tests.network import LOG
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "FIND_S", 0.02)
+    monkeypatch.setattr(remote, "PAUSES_S", (0.01, 0.01))
 
 
 class Both(NamedTuple):
@@ -200,12 +201,33 @@ async def test_whoever_asks_while_the_leader_hands_over_is_answered_by_the_next_
     assert going.asked[-1] == ("leader" if next_leads_here else "next")
 
 
-async def test_a_leader_that_is_busy_and_stays_is_not_asked_again() -> None:
+async def test_a_leader_that_is_busy_and_stays_is_asked_a_few_times() -> None:
     going = Going(stopping)
     async with two(transport=going) as (_, beside):
         answer = await beside.post(secret_of(people().creator), "/v1/jobs", {})
 
-    assert (answer.status_code, going.asked) == (503, ["leader"])
+    assert (answer.status_code, going.asked) == (503, ["leader"] * 3)
+
+
+async def test_a_leader_that_came_a_moment_ago_and_does_not_lead_yet_is_asked_again() -> None:
+    going = Going(stopping)
+
+    async def stays(_: str) -> None:
+        await asyncio.Event().wait()
+
+    async def found(_: float) -> str:
+        return "http://leader" if len(going.asked) < 2 else "http://next"  # the same server, as it says at last
+
+    async with two() as (house, beside):
+        going.next = httpx2.ASGITransport(house.app, raise_app_exceptions=False)
+        leader = Leader(found, stays, transport=going)
+        beside.app = create_app(msgspec.structs.replace(beside.parts, leader=leader))
+        id = people().workers["fast"]
+        fields = worker.Change(worker=id, slots=2).model_dump(exclude_none=True)
+        answer = await beside.post(secret_of(owner(people(), id)), f"/v1/workers/{id}/change", fields)
+        await leader.aclose()
+
+    assert (answer.status_code, going.asked) == (201, ["leader", "leader", "next"])
 
 
 async def test_while_nobody_leads_commands_are_told_to_come_back() -> None:
@@ -232,7 +254,7 @@ async def test_a_request_is_handed_on_once() -> None:
         answer = await beside.post(secret_of(people().creator), "/v1/jobs", {})
 
         assert problem(answer) == (503, "busy")
-        assert asked == ["1"]
+        assert asked == ["1"] * 3, "a few times to the leader, and by nobody further"
 
 
 async def test_large_bodies_pass_through_whole() -> None:

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.system, pytest.mark.alone, pytest.mark.timeout(180)]
 
 STREAMS = 4
 STOPPED_S = 8.0
-"""Longer than a lease lasts."""
+"""Longer than a lease lasts. Who is asked beside a stopped leader answers when the lease has run out: clients wait for that."""
 SUCCEEDED_S_MAX, PLANNED_S_MAX = 10.0, 0.5
 TRIES = 4
 """To show it in that time: whoever else is busy on this machine makes it longer."""
@@ -48,7 +48,7 @@ class Pair:
 async def crowded(pair: Pair, history: History) -> AsyncIterator[Crowd]:
     """People ask both servers all the time; at the end nothing is left open."""
     over = asyncio.Event()
-    async with Crowd(pair.urls[1], history, pair.urls[0], timeout_s=5.0, patience_s=120.0) as crowd:
+    async with Crowd(pair.urls[1], history, pair.urls[0], timeout_s=STOPPED_S, patience_s=120.0) as crowd:
         lives = [asyncio.create_task(crowd.live(lambda: not over.is_set())) for _ in range(STREAMS)]
         await crowd.acknowledged(STREAMS)
         yield crowd
