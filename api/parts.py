@@ -129,6 +129,8 @@ class Parts(Value):
     """Whether commands would be decided now."""
     leads: Callable[[], bool] = lambda: True
     """Whether this process decides them."""
+    begun: Callable[[], int] = int
+    """The position at which it last came to: others may have told callers of what is before it."""
     leader: Leader | None = None
     """Who does if it is another one; None: there is no other."""
     notary: Notary | None = None

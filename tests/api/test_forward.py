@@ -24,7 +24,7 @@ from tests.network import LOG
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "FIND_S", 0.02)
+    monkeypatch.setattr(remote, "FIND_S", 0.2)
     monkeypatch.setattr(remote, "PAUSES_S", (0.01, 0.01))
 
 
@@ -228,6 +228,27 @@ async def test_a_leader_that_came_a_moment_ago_and_does_not_lead_yet_is_asked_ag
         await leader.aclose()
 
     assert (answer.status_code, going.asked) == (201, ["leader", "leader", "next"])
+
+
+async def test_who_comes_to_lead_denies_nobody_that_another_leader_knew() -> None:
+    """Its reader is a moment behind what it leads from."""
+    async with running(people()) as house:
+        follower = Follower(house.log, Ledger(Head(LOG)))
+
+        async def follow() -> None:
+            await asyncio.sleep(0.05)
+            await follower.run()
+
+        following = asyncio.create_task(follow())
+        led = House(house.network, house.app, follower, house.store, house.log)
+        led.ahead_us = house.ahead_us
+        led.app = create_app(msgspec.structs.replace(house.parts, reader=follower, begun=lambda: house.follower.head.size))
+        id = people().workers["fast"]
+        answer = await led.post(secret_of(owner(people(), id)), f"/v1/workers/{id}/change", {"worker": id, "slots": 2})
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+    assert answer.status_code == 201, answer.text
 
 
 async def test_while_nobody_leads_commands_are_told_to_come_back() -> None:
