@@ -17,9 +17,11 @@ from domain.log.receipts import Ask, Receipt
 
 CONNECT_S, ANSWER_S, CONNECTIONS_MAX = 2.0, 30.0, 1_000
 FIND_S = 1.0
-"""How long a request waits while nobody leads."""
+"""How long a request waits while nobody leads, or until whoever broke it off is known to have gone."""
+PAUSES_S = (0.05, 0.2, 0.75)
+"""Between asking again a leader that says it is busy: it may be about to go, or have come a moment ago and not lead yet."""
 NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
-STATUS_OK = 200
+STATUS_OK, STATUS_BUSY = 200, 503
 PER_HOP = {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "host"}
 """Headers that concern one connection (RFC 9110 §7.6.1)."""
 
@@ -44,25 +46,56 @@ class Leader:
 
     @asynccontextmanager
     async def ask(
-        self, method: str, target: str, headers: Mapping[str, str], body: AsyncIterator[bytes]
+        self, method: str, target: str, headers: Mapping[str, str], body: AsyncIterator[bytes] | bytes
     ) -> AsyncIterator[tuple[int, list[tuple[str, str]], AsyncIterator[bytes]]]:
-        """Status, headers and body of what the leader says to a request. Raises `Busy` if it did not get it, `OutcomeUnknown` if it may
-        have."""
-        if not (address := await self._address(FIND_S)):
-            raise Busy
+        """Status, headers and body of what the leader says to a request. A body that is all there (bytes) is of a request that may come
+        twice: if the leader goes without having carried it out, the next one gets it. Raises `Busy` if none got it, `OutcomeUnknown` if
+        one may have."""
         kept = {name: value for name, value in headers.items() if name.lower() not in PER_HOP}
-        request = self._http.build_request(method, address + target, headers=kept, content=body)
-        try:
-            response = await self._send(request, address)
-        except NOT_SENT as silence:
-            raise Busy from silence
-        except httpx2.TransportError as silence:
-            raise OutcomeUnknown from silence
+        response = await self._answered(method, target, kept, body)
         try:
             back = [pair for pair in response.headers.multi_items() if pair[0].lower() not in PER_HOP]
             yield response.status_code, back, chunks(response)
         finally:
             await response.aclose()
+
+    async def _answered(self, method: str, target: str, headers: Mapping[str, str], body: AsyncIterator[bytes] | bytes) -> httpx2.Response:
+        pauses = list(PAUSES_S) if isinstance(body, bytes) else []
+        while True:
+            if not (address := await self._address(FIND_S)):
+                raise Busy
+            try:
+                response = await self._sent(method, address + target, headers, body, address)
+                if response.status_code != STATUS_BUSY or not pauses:
+                    return response
+                await response.aclose()
+            except Busy:
+                if not pauses:
+                    raise
+            except OutcomeUnknown:
+                if not pauses or not await self._goes(address, FIND_S):
+                    raise
+            await self._goes(address, pauses.pop(0))
+
+    async def _goes(self, address: str, within_s: float) -> bool:
+        """Whether who leads there does not any more by then."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self._left(address)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _sent(
+        self, method: str, url: str, headers: Mapping[str, str], body: AsyncIterator[bytes] | bytes, address: str
+    ) -> httpx2.Response:
+        request = self._http.build_request(method, url, headers=headers, content=body)
+        try:
+            return await self._send(request, address)
+        except NOT_SENT as silence:
+            raise Busy from silence
+        except httpx2.TransportError as silence:
+            raise OutcomeUnknown from silence
 
     async def _send(self, request: httpx2.Request, address: str) -> httpx2.Response:
         """Whoever is stopped, or cut off, does not answer: one waits for him no longer than he leads."""

@@ -63,6 +63,8 @@ class Sequencer:
         self.elected, self.idle = asyncio.Event(), asyncio.Event()
         """Set while this process leads, and while it does not."""
         self.idle.set()
+        self.begun = 0
+        """The position at which this process came to lead: whatever anybody was told before is there."""
 
     @property
     def leading(self) -> bool:
@@ -145,6 +147,7 @@ class Sequencer:
             ledger = await self._succession.take_over(ledger, again=False)
             while True:
                 self._history = History(self._log, ledger.passed)
+                self.begun = ledger.head.size
                 self.idle.clear()
                 self.elected.set()
                 try:

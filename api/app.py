@@ -63,7 +63,7 @@ def create_app(parts: Parts, *, daemons: bool = True) -> Application:
     """`daemons`: those in other processes may ask here."""
     standing = Standing(parts)
     parts = msgspec.structs.replace(parts, views=standing)
-    reach, deliveries = Reach(parts.reader, parts.limits.wait_s), Deliveries(parts.limits.account_bytes_max)
+    reach, deliveries = Reach(parts.reader, parts.limits.wait_s, parts.begun), Deliveries(parts.limits.account_bytes_max)
     authenticate, feeds = keys.authenticator(parts, reach), live.Live(parts)
     past, archive = Past(parts, reach), audit.Archive(parts)
     numbers, requests = metrics.router(parts, feeds, standing)

@@ -16,6 +16,8 @@ from api.reach import Reach
 from domain.log import asks
 from domain.log.log import Busy, OutcomeUnknown
 
+KEY, KEPT_BYTES_MAX = "idempotency-key", 64 << 10
+"""A request with a key may come twice; its body is kept until it is answered, up to this size: the leader may go meanwhile."""
 MARK = "gridledger-forwarded"
 """A request that carries it is not handed on again."""
 POSITION = "gridledger-position"
@@ -37,6 +39,7 @@ class Forwarded:
             await self._app(scope, receive, send)
             return
         request, begun = Request(scope, receive), False
+        body: bytes | None = None
 
         async def sent(message: Message) -> None:
             nonlocal begun
@@ -46,12 +49,13 @@ class Forwarded:
         try:
             if MARK in request.headers:
                 raise Busy
-            await self._hand_on(request, sent)
+            body = await request.body() if may_come_twice(request) else None
+            await self._hand_on(request, body, sent)
         except ClientDisconnect:
             return
         except Busy as reason:
-            if self._leads() and MARK not in request.headers:  # since a moment ago; nothing of the request was read
-                await self._app(scope, receive, send)
+            if self._leads() and MARK not in request.headers:  # since a moment ago; nothing of the request was read, or it was kept
+                await self._app(scope, receive if body is None else replayed(body, receive), send)
                 return
             await (await problems.not_considered(request, reason))(scope, receive, send)
         except OutcomeUnknown as reason:
@@ -59,17 +63,37 @@ class Forwarded:
                 raise
             await (await problems.unanswered(request, reason))(scope, receive, send)
 
-    async def _hand_on(self, request: Request, send: Send) -> None:
+    async def _hand_on(self, request: Request, body: bytes | None, send: Send) -> None:
         target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        async with self._leader.ask(request.method, target, {**request.headers, MARK: "1"}, request.stream()) as (status, headers, body):
+        content = request.stream() if body is None else body
+        async with self._leader.ask(request.method, target, {**request.headers, MARK: "1"}, content) as (status, headers, chunks):
             for name, value in headers:
                 if name.lower() == POSITION and value.isdecimal():
                     self._reach.tell(int(value))
             raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
             await send({"type": "http.response.start", "status": status, "headers": raw})
-            async for chunk in body:
+            async for chunk in chunks:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
+
+
+def may_come_twice(request: Request) -> bool:
+    length = request.headers.get("content-length", "")
+    return KEY in request.headers and length.isdecimal() and int(length) <= KEPT_BYTES_MAX
+
+
+def replayed(body: bytes, receive: Receive) -> Receive:
+    """A request whose body was read, from its beginning."""
+    first = True
+
+    async def received() -> Message:
+        nonlocal first
+        if first:
+            first = False
+            return {"type": "http.request", "body": body, "more_body": False}
+        return await receive()
+
+    return received
 
 
 def concerns_leader(scope: Scope) -> bool:

@@ -81,8 +81,11 @@ Said = tuple[int, list[tuple[str, str]], AsyncIterator[bytes]]
 class Leader(Protocol):
     """The server that leads (adapters/remote.py)."""
 
-    def ask(self, method: str, target: str, headers: Mapping[str, str], body: AsyncIterator[bytes]) -> AbstractAsyncContextManager[Said]:
-        """Raises `Busy` if it did not get the request, `OutcomeUnknown` if it may have."""
+    def ask(
+        self, method: str, target: str, headers: Mapping[str, str], body: AsyncIterator[bytes] | bytes
+    ) -> AbstractAsyncContextManager[Said]:
+        """Raises `Busy` if it did not get the request, `OutcomeUnknown` if it may have. Bytes may be sent twice, if another one leads
+        by then."""
         ...
 
 
@@ -126,6 +129,8 @@ class Parts(Value):
     """Whether commands would be decided now."""
     leads: Callable[[], bool] = lambda: True
     """Whether this process decides them."""
+    begun: Callable[[], int] = int
+    """The position at which it last came to: others may have told callers of what is before it."""
     leader: Leader | None = None
     """Who does if it is another one; None: there is no other."""
     notary: Notary | None = None

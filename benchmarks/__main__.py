@@ -1,18 +1,16 @@
-"""`python -m benchmarks [G1 G2 ...]`: measures, prints, and writes the table of docs/benchmarks.md."""
+"""`python -m benchmarks [G1 G2 ...]`: measures, and keeps results and the table of docs/benchmarks.md as figures come about."""
 
 import argparse
 import datetime as dt
-import json
-import statistics
 import sys
+import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import msgspec
-
-from benchmarks import rounds, table
+from benchmarks import limit, results, rounds, table
 from benchmarks.figures import deadlines, replays, servers, transfers, work
+from benchmarks.results import Results, Run
 from benchmarks.rounds import Figure, Options
 
 FIGURES: Mapping[str, Callable[[Options], Iterator[Figure]]] = {
@@ -33,53 +31,74 @@ FIGURES: Mapping[str, Callable[[Options], Iterator[Figure]]] = {
 }
 
 ROUNDS_MIN = 5
+ROW_S_MAX = 240.0
+KEPT = table.PAGE.with_suffix(".json")
 
 
-def order(name: str) -> int:
-    return int(name.removeprefix("G"))
-
-
-def measure(names: list[str], options: Options) -> tuple[list[Figure], list[str]]:
-    """All that came about, and a line for each figure that broke: the others are measured all the same."""
-    found, broken = list[Figure](), list[str]()
+def measure(names: Sequence[str], options: Options, row_s_max: float, found: Results, when: str, keep: Callable[[], None]) -> bool:
+    """Each row within its time. Whatever breaks is named, and the others are measured all the same. Returns whether none did."""
+    whole = True
     for name in names:
         try:
-            for each in FIGURES[name](options):
-                found.append(each)
-        except Exception as fault:
+            for figure in timed(FIGURES[name](options), row_s_max):
+                found.take(figure, when)
+                keep()
+            found.held(name, when)
+        except (Exception, limit.TooLong) as fault:
             traceback.print_exc()
-            broken.append(f"{name} broke: {type(fault).__name__}: {' '.join(str(fault).split())}")
-    return found, broken
+            whole = False
+            found.broke(name, f"{type(fault).__name__}: {' '.join(str(fault).split())}", when)
+        keep()
+    return whole
 
 
-def main() -> int:
+def timed(figures: Iterator[Figure], row_s_max: float) -> Iterator[Figure]:
+    """Each of them within its time, which it tells."""
+    while True:
+        began = time.monotonic()
+        with limit.within(row_s_max):
+            figure = next(figures, None)
+        if figure is None:
+            return
+        figure.seconds = round(time.monotonic() - began, 1)
+        yield figure
+
+
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Gridledger's figures, beside others' on the same machine.")
     parser.add_argument("figures", nargs="*", metavar="G1", help="of " + " ".join(FIGURES))
     parser.add_argument("--rounds", type=int, default=ROUNDS_MIN)
-    parser.add_argument("--quick", action="store_true", help="short rounds on small data: to see that it runs, no figures")
+    parser.add_argument("--quick", action="store_true", help="short rounds on small data: to see that it runs, no figures, no page written")
     parser.add_argument("--events", type=int, default=1_000_000, help="of the large data sets")
-    parser.add_argument("--large", action="store_true", help="ten times as many, too, where a figure is of both sizes")
-    parser.add_argument("--json", type=Path, help="write all that was measured there, too")
+    parser.add_argument("--large", action="store_true", help="ten times as many, too, where a figure is of both sizes: takes an hour more")
+    parser.add_argument("--row-s-max", type=float, default=ROW_S_MAX, help="seconds that one row of the table may take")
+    parser.add_argument("--json", type=Path, help=f"keep what was measured there, and leave {KEPT.name} and the page alone")
     own = parser.parse_args()
-    names = own.figures or sorted(FIGURES, key=order)
-    if unknown := set(names) - set(FIGURES):
+    if unknown := set(own.figures) - set(FIGURES):
         parser.error(f"no figure {', '.join(sorted(unknown))}")
     if own.rounds < (least := 1 if own.quick else ROUNDS_MIN):
         parser.error(f"--rounds {own.rounds}: {least} at least (fewer than {ROUNDS_MIN} are no figure: only with --quick)")
-    figures, broken = measure(names, Options(own.rounds, own.quick, own.events, own.large))
-    when, versions = dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC"), rounds.versions()
-    text = table.table(figures, versions, when, broken) if figures else "\n".join(broken)
-    print(text)
-    if own.json:
-        raw = {"when": when, "versions": versions, "figures": [plain(each) for each in figures], "broken": broken}
-        own.json.write_text(json.dumps(raw, indent=1), encoding="utf-8")
-    if figures and not own.quick:
-        table.write(text)
-    return int(bool(broken) or any(each.failures for each in figures))
+    return own
 
 
-def plain(figure: Figure) -> dict[str, object]:
-    return {**msgspec.to_builtins(figure), "ratio": statistics.median(figure.ratios), "verdict": figure.verdict}
+def main() -> int:
+    own = arguments()
+    file = own.json or (None if own.quick else KEPT)
+    run = Run(dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC"), dict(rounds.versions()))
+    found = Results.load(file) if file else Results()
+    found.begin(run)
+
+    def keep() -> None:
+        if file:
+            found.save(file)
+        if file == KEPT:
+            table.write(table.table(found))
+
+    options = Options(own.rounds, own.quick, own.events, own.large)
+    names = own.figures or sorted(FIGURES, key=results.order)
+    whole = measure(names, options, own.row_s_max, found, run.when, keep)
+    print(table.table(found))
+    return int(not whole or any(row.figure.failures for row in found.rows if row.when == run.when))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from domain.log.block import Broken, Diverged, Void, read_header
 from domain.log.ledger import Ledger
 from domain.log.log import Log
 from domain.log.merkle import Head
+from domain.log.receipts import Receipt
 from roles.ledger import opened
 
 BALANCE, DENSE, ACKNOWLEDGED = "entries balance", "positions dense, seen once by a tailing reader", "acknowledged there after kill -9"
@@ -40,16 +41,20 @@ async def after_kill(log: Log, before: bytes, acknowledged: Sequence[bytes]) -> 
                     lines.update(zip(range(folded.block.start, folded.block.after.size + 1), record.split(b"\n")[1:-1], strict=True))
     except (Broken, Diverged) as fault:
         return {BALANCE: str(fault), ACKNOWLEDGED: "the log cannot be folded"}
+    return {BALANCE: unbalanced(ledger), ACKNOWLEDGED: missing(lines, acknowledged)}
+
+
+def unbalanced(ledger: Ledger) -> str:
+    """The first assets whose accounts do not sum to zero; empty if there is none."""
     totals = dict[str, int]()
     for account, amount in ledger.world.balances.items():
         asset = account.partition(":")[0]
         totals[asset] = totals.get(asset, 0) + int(amount)
-    unbalanced = [f"{asset} sums to {total}" for asset, total in totals.items() if total]
-    return {BALANCE: "; ".join(unbalanced), ACKNOWLEDGED: missing(lines, acknowledged)}
+    return "; ".join(f"{asset} sums to {total}" for asset, total in totals.items() if total)
 
 
 async def folds(log: Log, id: LogId, head: Head) -> dict[str, str]:
-    """Whether the log folds, entry by entry, to this head."""
+    """Whether the log folds, entry by entry, to the head of whoever appended: what was acknowledged to it is there, byte for byte."""
     ledger = Ledger(Head(id))
     try:
         async with aclosing(log.read()) as records:
@@ -57,17 +62,27 @@ async def folds(log: Log, id: LogId, head: Head) -> dict[str, str]:
                 with suppress(Void):
                     ledger.fold(record)
     except (Broken, Diverged) as fault:
-        return {BALANCE: str(fault)}
-    return {BALANCE: "" if ledger.head == head else f"the log folds to {ledger.head.size}, not to {head.size}"}
+        return {BALANCE: str(fault), ACKNOWLEDGED: "the log cannot be folded"}
+    there = "" if ledger.head == head else f"the log folds to {ledger.head.size}, not to {head.size}, which was acknowledged"
+    return {BALANCE: unbalanced(ledger), ACKNOWLEDGED: there}
+
+
+def body(receipt: Receipt) -> bytes:
+    """As the API answers it."""
+    return b'{"position":%d,"events":[%b]}' % (receipt.position, b",".join(receipt.lines))
 
 
 def missing(lines: dict[int, bytes], acknowledged: Sequence[bytes]) -> str:
-    """The first receipt that is not in the log, byte for byte; empty if there is none."""
-    for body in acknowledged:
-        head, _, rest = body.partition(b',"events":[')
-        position = int(head.removeprefix(b'{"position":'))
-        if (line := lines.get(position)) is None or not rest.startswith(line):
-            return f"position {position} is not as it was acknowledged"
+    """The first receipt of which an event is not in the log, byte for byte; empty if there is none."""
+    for answer in acknowledged:
+        head, _, rest = answer.partition(b',"events":[')
+        first = position = int(head.removeprefix(b'{"position":'))
+        rest = rest.removesuffix(b"]}")
+        while rest or position == first:
+            line = lines.get(position)
+            if line is None or not rest.startswith(line):
+                return f"position {position} is not as it was acknowledged"
+            rest, position = rest[len(line) :].removeprefix(b","), position + 1
     return ""
 
 

@@ -56,6 +56,8 @@ class Figure(msgspec.Struct):
     facts: dict[str, float] = {}
     load: list[float] = []
     """The machine's load average of one minute before each round."""
+    seconds: float = 0.0
+    """That it took to come about, with all that was laid out for it."""
 
     @property
     def failures(self) -> list[str]:
@@ -84,7 +86,7 @@ class Options(msgspec.Struct):
     @property
     def seconds(self) -> float:
         """Of one round's window."""
-        return 1.5 if self.quick else 8.0
+        return 1.5 if self.quick else 3.0
 
 
 def alternate(

@@ -1,6 +1,8 @@
 """Our side: the real server on a ledger of its own, as people start it, and the load on it."""
 
 import asyncio
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -44,6 +46,17 @@ def postgres(folder: Path) -> Iterator[str]:
     folder.chmod(0o711)
     with postgres_server.running(folder / "postgres", postgres_server.DURABLE, keep=False) as uri:
         yield uri
+
+
+def crash(folder: Path, uri: str) -> None:
+    """Kills the PostgreSQL that `postgres` or `data.kept` runs in this folder. It is started again; what it had only in memory is gone."""
+    os.kill(int((folder / "postgres" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+    end = time.monotonic() + START_S_MAX
+    while time.monotonic() < end:
+        with suppress(psycopg.OperationalError), psycopg.connect(uri, connect_timeout=5):
+            return
+        time.sleep(0.05)
+    raise TimeoutError("PostgreSQL did not come back after kill -9")
 
 
 def database(server: str, name: str) -> str:

@@ -1,7 +1,7 @@
 """Processes of a peer: each gets a plan, and leaves what it saw in a file. They run in the peers' virtual environment, never in ours."""
 
-import contextlib
 import json
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,10 +9,9 @@ from typing import Any
 
 from psycopg import conninfo
 
+from adapters import process
 from benchmarks.rounds import PEER_PYTHON
 from benchmarks.site import ROOT
-
-WORKERS_S_MAX = 900.0
 
 
 class PeerFailed(Exception):
@@ -20,30 +19,26 @@ class PeerFailed(Exception):
 
 
 def run(module: str, plans: Sequence[Mapping[str, Any]], folder: Path) -> list[dict[str, Any]]:
-    """All at once; returns what each of them saw. Raises `PeerFailed`."""
-    started = list[tuple[subprocess.Popen[str], Path]]()
+    """All at once; returns what each of them saw. Raises `PeerFailed`. Whatever they started ends with them."""
+    started = list[tuple[subprocess.Popen[bytes], Path]]()
     try:
         for number, plan in enumerate(plans):
-            output = folder / f"saw-{number}.json"
-            command = [str(PEER_PYTHON), str(ROOT / "benchmarks" / "peers" / f"{module}.py")]
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, cwd=folder, text=True)
-            started.append((process, output))
-            assert process.stdin
-            # One that died already tells why on stderr, which is read below.
-            with contextlib.suppress(BrokenPipeError), process.stdin:
-                process.stdin.write(json.dumps({**plan, "output": str(output), "seed": number}) + "\n")
-        return [seen(module, process, output) for process, output in started]
+            output, asked = folder / f"saw-{number}.json", folder / f"plan-{number}.json"
+            asked.write_text(json.dumps({**plan, "output": str(output), "seed": number}))
+            command = [PEER_PYTHON, ROOT / "benchmarks" / "peers" / f"{module}.py", asked]
+            log = folder / f"peer-{number}.log"
+            log.unlink(missing_ok=True)
+            started.append((process.start(command, output=log, directory=folder), log))
+        return [seen(module, each, log, folder / f"saw-{number}.json") for number, (each, log) in enumerate(started)]
     finally:
-        for process, _ in started:
-            with process:
-                process.kill()
+        for each, _ in started:
+            process.stop(each, signal.SIGKILL)
 
 
-def seen(module: str, process: subprocess.Popen[str], output: Path) -> dict[str, Any]:
-    assert process.stderr
-    said = process.stderr.read()
-    if status := process.wait(WORKERS_S_MAX):
-        raise PeerFailed(f"{module} ended with status {status}: {said[-2000:].strip() or 'it said nothing'}")
+def seen(module: str, started: subprocess.Popen[bytes], log: Path, output: Path) -> dict[str, Any]:
+    if status := started.wait():
+        said = log.read_text(errors="replace")[-2000:].strip()
+        raise PeerFailed(f"{module} ended with status {status}: {said or 'it said nothing'}")
     found: dict[str, Any] = json.loads(output.read_text())
     return found
 

@@ -134,6 +134,7 @@ async def leading(it: Ground) -> Composed:
         gauges=lambda: {"commands_waiting": sequencer.waiting, "leads": sequencer.elected.is_set()},
         ready=lambda: it.knows_leader or (it.hears and sequencer.leading),
         leads=sequencer.elected.is_set,
+        begun=lambda: sequencer.begun,
     )
     return with_pages(create_app(parts), parts), hand_over
 

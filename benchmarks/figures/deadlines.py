@@ -3,11 +3,12 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from adapters.log.postgres import PostgresLog
 from adapters.sequencer import Sequencer
 from adapters.succession import Clock
-from benchmarks import seeds, site
+from benchmarks import checks, seeds, site
 from benchmarks.figures.transfers import Bench, bench
 from benchmarks.rounds import Figure, Goal, Options, Side, alternate
 from domain.ids import AccountId
@@ -29,10 +30,11 @@ class Leap:
 
 
 class Asking:
-    """One client in process, one command after another."""
+    """One client in process, one command after another, and the receipts that it holds."""
 
     def __init__(self, sequencer: Sequencer, owner: AccountId) -> None:
         self._sequencer, self._owner, self._number = sequencer, owner, 0
+        self.acknowledged = list[bytes]()
 
     async def latencies_us(self, commands: int) -> list[int]:
         taken = list[int]()
@@ -40,13 +42,23 @@ class Asking:
             self._number += 1
             key, began = seeds.uuid7(self._number, self._sequencer.now_us()), time.perf_counter()
             ask = Ask.keyed(self._owner, key, seeds.submission(seeds.CHEAP), b"%d" % self._number, account=self._owner)
-            await self._sequencer.submit(ask)
+            receipt = await self._sequencer.submit(ask)
             taken.append(int((time.perf_counter() - began) * 1e6))
+            self.acknowledged.append(checks.body(receipt))
         return taken
 
 
-async def idle_and_due(uri: str, ledger: Ledger, commands: int, due: int) -> tuple[float, float, int]:
-    """p99 before and after the moment, and how many timers were left when the second was taken."""
+class Measured(NamedTuple):
+    idle_us: float
+    """p99 before the moment, and after it."""
+    due_us: float
+    left: int
+    """Timers when the second was taken."""
+    acknowledged: list[bytes]
+    size: int
+
+
+async def idle_and_due(uri: str, ledger: Ledger, commands: int, due: int) -> Measured:
     leap = Leap()
     async with PostgresLog(uri) as log:
         sequencer = Sequencer(log, lambda: ledger, "leap", clock=Clock(steady=leap.steady_us))
@@ -60,16 +72,22 @@ async def idle_and_due(uri: str, ledger: Ledger, commands: int, due: int) -> tup
         left = sum(timer[3].startswith("quote ") for timer in ledger.world.timers) - len(idle) - len(under)
         await sequencer.stop()
         await running
-    return site.quantile(idle, 0.99), site.quantile(under, 0.99), max(0, left)
+        size = await log.size()
+    return Measured(site.quantile(idle, 0.99), site.quantile(under, 0.99), max(0, left), asking.acknowledged, size)
 
 
 def deadlines(it: Bench, due: int, commands: int) -> Side:
     name = it.name("due")
     here = site.Site(it.folder / name, site.database(it.server, name))
     _, ledger = here.ask(lambda log: seeds.write_hot(log, here.log, due))
-    idle_us, due_us, left = asyncio.run(idle_and_due(here.uri, ledger, commands, due))
+    before, tail = checks.frozen(ledger), checks.Tail(here.folder, here.uri, ledger.head.size)
+    saw = asyncio.run(idle_and_due(here.uri, ledger, commands, due))
+    found = {checks.DENSE: tail.end(saw.size)}
+    site.crash(it.folder, here.uri)
+    found |= here.ask(lambda log: checks.after_kill(log, before, saw.acknowledged))
     site.drop(it.server, name)
-    return Side(due_us / idle_us, facts={"idle p99 ms": idle_us / 1000, "due p99 ms": due_us / 1000, "timers left": left})
+    facts = {"idle p99 ms": saw.idle_us / 1000, "due p99 ms": saw.due_us / 1000, "timers left": saw.left}
+    return Side(saw.due_us / saw.idle_us, found, facts)
 
 
 def g22(options: Options) -> Iterator[Figure]:

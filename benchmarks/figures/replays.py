@@ -16,7 +16,7 @@ import psycopg
 from adapters import migrate
 from adapters.log.postgres import PostgresLog
 from adapters.views.postgres import PostgresViews
-from benchmarks import data, site, workers
+from benchmarks import data, ranges, site, workers
 from benchmarks.data import Data
 from benchmarks.rounds import Figure, Goal, Options, Side, alternate
 from domain.log import wire
@@ -113,6 +113,23 @@ def g7(options: Options) -> Iterator[Figure]:
         what = f"replay of {events:,} events to balances, every leaf hashed, one core"
         name = "eventsourcing's notifications to balances, from PostgreSQL, nothing verified"
         yield alternate("G7", what, "events/s", Goal(2, 3), options.rounds, lambda _: balances(it, events), peer, name)
+        yield two_cores(it, events, options.rounds)
+
+
+def two_cores(it: Data, events: int, rounds: int) -> Figure:
+    """Two ranges by two processes against all of it by one of them, and whether they come to the same."""
+    with ranges.pool(2, it.uri) as pool:
+        begin, half, end = Head(it.log), *(ranges.replay(it.uri, Head(it.log), size).end for size in (events // 2, events))
+        one, two = (pool.replay(marks, tells=True) for marks in ((begin, end), (begin, half, end)))
+        same = "" if ranges.added(one) == ranges.added(two) else "the balances of two ranges are not those of one"
+
+        def side(*marks: Head) -> Side:
+            done = pool.replay(marks)
+            return Side(done[-1].end.size / ranges.seconds(done), {"two ranges meet, and their balances add up": same})
+
+        what = f"replay of {events:,} events to balances, every leaf hashed, in two ranges on two cores"
+        ours, peer = lambda _: side(begin, half, end), lambda _: side(begin, end)
+        return alternate("G7", what, "events/s", Goal(1.7, 1.9), rounds, ours, peer, "ourselves in one range on one core")
 
 
 def g8(options: Options) -> Iterator[Figure]:

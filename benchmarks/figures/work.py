@@ -6,10 +6,11 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 from adapters import migrate, process
+from adapters.files.home import Home, Settings
 from adapters.log.postgres import PostgresLog
 from adapters.log.snapshots import Snapshots
 from adapters.sequencer import Sequencer
@@ -29,16 +30,19 @@ PRICE = 150_000_000
 CYCLES, CYCLES_QUICK = 4_000, 40
 COMMITS_PER_BLOCK = 250
 NO_OPS, NO_OPS_QUICK = 4_000, 200
+AT_A_TIME = 10
+"""Of procrastinate: 1, 5 and 20 of one process, 5 of four, were slower in a trial."""
 FEW = 10_000
 COMMANDS, COMMANDS_QUICK = 400, 40
 LIVE = 50_000
 
 
 class Works:
-    """Workers that are online and scored, and a log in PostgreSQL that has all that they do."""
+    """Workers that are online and scored, and all that they do."""
 
-    def __init__(self, uri: str, people: int) -> None:
-        self.network, self._kept = Network("demo", signs=False), 0
+    def __init__(self, people: int, log: PostgresLog | None = None, *, signs: bool = False) -> None:
+        """`log` has it, block by block; without one only the network's memory does. `signs`: with real signatures, as agents do."""
+        self.network, self._kept, self._log = Network("demo", signs=signs), 0, log
         it = self.network
         self.creator = it.person("creator", funds=10**12)
         for _ in range(people):
@@ -46,15 +50,16 @@ class Works:
         for _ in range(3):
             it.online(it.worker(it.person("checker", funds=10_000_000, locked=5_000_000), "checker"))
         network.score_all(it)
-        self.log = PostgresLog(uri)
 
     async def keep(self) -> None:
-        """What was sealed since, into PostgreSQL, block by block."""
+        """What was sealed since, into the log, block by block."""
+        if not self._log:
+            return
         for record in self.network.records[self._kept :]:
             header = read_header(record)
             assert header
             marks: Any = header, header.after
-            await self.log.append(Sealed(cast(Any, marks[0]), cast(Any, marks[1]), record))
+            await self._log.append(Sealed(cast(Any, marks[0]), cast(Any, marks[1]), record))
         self._kept = len(self.network.records)
 
     def leased(self) -> list[TaskId]:
@@ -84,8 +89,8 @@ class Works:
             device=CLASS.partition("/")[2],
             signature=DUMMY,
         )
-        signer = it.agents[task.owner].address
-        return Ask.about(task.worker, f"commit/{id}/{task.fence}", command, account=task.owner, signer=signer)
+        signer, signed = it.agents[task.owner].address, it.agent_signed(command, task.owner)
+        return Ask.about(task.worker, f"commit/{id}/{task.fence}", signed, account=task.owner, signer=signer)
 
     async def cycles(self, tasks: int) -> float:
         """Seconds for so many tasks from lease to accrued share: leases, proofs, draws, audits."""
@@ -99,25 +104,34 @@ class Works:
                 await self.commit(ids)
             else:
                 it.judge()
+                it.wait(2 * it.policy.grid_us)  # the next beacon draws what was proved since the last one
             await self.keep()
         return time.perf_counter() - began
 
 
 def cycles(it: Bench) -> Side:
     name = it.name("works")
-    uri, quick = site.database(it.server, name), it.options.quick
+    uri, quick, home = site.database(it.server, name), it.options.quick, it.folder / name
     migrate.apply(uri)
-    works = Works(uri, WORKERS_QUICK if quick else WORKERS)
+    Home(home).keep(Settings(log=network.LOG, database_url=uri))
+    log = PostgresLog(uri)
+    works = Works(WORKERS_QUICK if quick else WORKERS, log)
 
-    async def run() -> tuple[float, dict[str, str]]:
-        async with works.log:
+    async def run() -> tuple[float, str]:
+        async with log:
             await works.keep()
+            tail = checks.Tail(home, uri, works.network.ledger.head.size)
             seconds = await works.cycles(CYCLES_QUICK if quick else CYCLES)
-            return seconds, await checks.folds(works.log, network.LOG, works.network.ledger.head)
+            return seconds, tail.end(works.network.ledger.head.size)
 
-    seconds, found = asyncio.run(run())
-    world = works.network.world
-    job = next(iter(world.jobs.values()))
+    async def look() -> dict[str, str]:
+        async with PostgresLog(uri) as log:
+            return await checks.folds(log, network.LOG, works.network.ledger.head)
+
+    seconds, seen = asyncio.run(run())
+    site.crash(it.folder, uri)
+    found = {checks.DENSE: seen, **asyncio.run(look())}
+    job = next(iter(works.network.world.jobs.values()))
     if job.accepted != job.tasks:
         found["every task accepted"] = f"{job.accepted} of {job.tasks}"
     site.drop(it.server, name)
@@ -139,12 +153,32 @@ def celery(it: Bench) -> Side:
     return Side(saw["done"] / saw["seconds"])
 
 
+def procrastinate(it: Bench) -> Side:
+    """No-ops per second that two processes drain from a queue in the same PostgreSQL, of so many at a time each."""
+    name = it.name("procrastinate")
+    tasks, plan = NO_OPS_QUICK if it.options.quick else NO_OPS, {"uri": site.database(it.server, name), "concurrency": AT_A_TIME}
+    workers.run("procrastinate_load", [{**plan, "what": "fill", "tasks": tasks}], it.folder)
+    saw = workers.run("procrastinate_load", [{**plan, "what": "drain"}] * 2, it.folder)
+    site.drop(it.server, name)
+    done = sum(each["done"] for each in saw)
+    found = {"procrastinate did every task once": "" if done == tasks else f"{done} of {tasks}"}
+    return Side(tasks / (max(each["ended"] for each in saw) - min(each["began"] for each in saw)), found)
+
+
 def g6(options: Options) -> Iterator[Figure]:
-    with bench(options) as it:
-        people = WORKERS_QUICK if options.quick else WORKERS
-        what = f"task cycles (lease, proof, accepted, accrued) of {people} workers, durable, ledger and log in process, without HTTP"
-        name = "Celery + Redis, a no-op, drained by two processes, nothing durable"
-        yield alternate("G6", what, "/s", Goal(5, 15), options.rounds, lambda _: cycles(it), lambda _: celery(it), name)
+    people = WORKERS_QUICK if options.quick else WORKERS
+    what = f"task cycles (lease, proof, accepted, accrued) of {people} workers, durable, ledger and log in process, without HTTP"
+    peers: Sequence[tuple[str, Callable[[Bench], Side]]] = (
+        ("Celery + Redis, a no-op, drained by two processes, nothing durable", celery),
+        (f"procrastinate, a no-op, drained by two processes × {AT_A_TIME}, durable in the same PostgreSQL", procrastinate),
+    )
+    for name, peer in peers:
+        with bench(options) as it:
+
+            def theirs(_: int, it: Bench = it, peer: Callable[[Bench], Side] = peer) -> Side:
+                return peer(it)
+
+            yield alternate("G6", what, "/s", Goal(5, 15), options.rounds, lambda _, it=it: cycles(it), theirs, name)  # type: ignore[misc]
 
 
 def sequential(server: str, it: Data, commands: int) -> Side:
@@ -152,24 +186,35 @@ def sequential(server: str, it: Data, commands: int) -> Side:
     name = "grown"
     site.drop(server, name)
     site.copy(server, it.uri, name)
+    uri, newest = site.within(server, name), Snapshots(it.home / "snapshots", it.log).newest
+    before, acknowledged = newest(), list[bytes]()
+    frozen, tail = checks.frozen(before), checks.Tail(it.home, uri, before.head.size)
 
-    async def run() -> list[int]:
-        async with PostgresLog(site.within(server, name)) as log:
-            sequencer, taken = Sequencer(log, Snapshots(it.home / "snapshots", it.log).newest, "grown"), list[int]()
+    async def run() -> tuple[list[int], int]:
+        async with PostgresLog(uri) as log:
+            sequencer, taken = Sequencer(log, newest, "grown"), list[int]()
             running = asyncio.create_task(sequencer.run())
             await asyncio.wait([running, asyncio.create_task(sequencer.elected.wait())], return_when=asyncio.FIRST_COMPLETED)
-            owner = AccountId(seeds.owner_of(Snapshots(it.home / "snapshots", it.log).newest().world))
+            owner = AccountId(seeds.owner_of(before.world))
             for number in range(commands):
                 began, command = time.perf_counter(), seeds.submission(seeds.CHEAP)
-                await sequencer.submit(Ask.keyed(owner, seeds.uuid7(number), command, b"%d" % number, account=owner))
+                receipt = await sequencer.submit(Ask.keyed(owner, seeds.uuid7(number), command, b"%d" % number, account=owner))
                 taken.append(int((time.perf_counter() - began) * 1e6))
+                acknowledged.append(checks.body(receipt))
             await sequencer.stop()
             await running
-        return taken
+            return taken, await log.size()
 
-    taken = asyncio.run(run())
+    async def look() -> dict[str, str]:
+        async with PostgresLog(uri) as log:
+            return await checks.after_kill(log, frozen, acknowledged)
+
+    taken, size = asyncio.run(run())
+    found = {checks.DENSE: tail.end(size)}
+    site.crash(data.FOLDER, uri)
+    found |= asyncio.run(look())
     site.drop(server, name)
-    return Side(statistics.median(taken) / 1000)
+    return Side(statistics.median(taken) / 1000, found)
 
 
 def weighed(it: Data) -> tuple[float, float]:

@@ -60,7 +60,7 @@ def drain(client: Redis, python: str, tasks: int) -> float:
 
 
 def main() -> None:
-    plan = json.loads(sys.stdin.readline())
+    plan = json.loads(Path(sys.argv[1]).read_text())
     client = connected(plan["url"])
     if plan["url"] != URL:  # the application is made from the environment, in this process and in its worker's
         os.environ["BENCH_REDIS"] = plan["url"]

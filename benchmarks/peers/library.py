@@ -111,7 +111,7 @@ def load(app: Ledger, plan: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    plan = json.loads(sys.stdin.readline())
+    plan = json.loads(Path(sys.argv[1]).read_text())
     app = Ledger(env=environment(plan))
     if plan["prepare"]:
         app.open(plan["accounts"])

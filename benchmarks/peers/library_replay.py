@@ -92,7 +92,7 @@ def project(app: Ledger, env: dict[str, str], lines: bool) -> dict[str, Any]:
 
 
 def main() -> None:
-    plan = json.loads(sys.stdin.readline())
+    plan = json.loads(Path(sys.argv[1]).read_text())
     env = {"PERSISTENCE_MODULE": "eventsourcing.postgres", **plan["environment"]}
     app = Ledger(env=env)
     match plan["what"]:

@@ -22,6 +22,12 @@ from tests.api.house import House, job_fields, owner, people, problem, running, 
 from tests.network import LOG
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "FIND_S", 0.2)
+    monkeypatch.setattr(remote, "PAUSES_S", (0.01, 0.01))
+
+
 class Both(NamedTuple):
     """One ledger, two servers: `house` leads."""
 
@@ -94,9 +100,10 @@ async def test_reads_are_answered_without_the_leader() -> None:
             raise httpx2.ConnectError("gone")
 
     async with two(transport=Gone()) as (house, beside):
-        overview, command = await beside.get("", "/v1/overview"), await beside.post(secret_of(people().creator), "/v1/jobs", {})
+        overview, theirs = await beside.get("", "/v1/overview"), await house.get("", "/v1/overview")
+        command = await beside.post(secret_of(people().creator), "/v1/jobs", {})
 
-        assert (overview.status_code, overview.json()) == (200, (await house.get("", "/v1/overview")).json())
+        assert (overview.status_code, overview.json()) == (200, theirs.json())
         assert (problem(command), command.headers["retry-after"]) == ((503, "busy"), "1")
 
 
@@ -142,6 +149,108 @@ async def test_who_waits_for_a_leader_that_was_stopped_waits_no_longer_than_it_l
     assert problem(answer) == (504, "outcome_unknown")
 
 
+class Going(httpx2.AsyncBaseTransport):
+    """A leader that hands over: it says that it is busy, or breaks off, and is gone; the next one decides."""
+
+    def __init__(self, end: Callable[[], httpx2.Response]) -> None:
+        self.end, self.asked = end, list[str]()
+        self.next: httpx2.AsyncBaseTransport | None = None
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        self.asked.append(request.url.host)
+        if request.url.host == "leader":
+            return self.end()
+        assert self.next is not None
+        return await self.next.handle_async_request(request)
+
+
+def stopping() -> httpx2.Response:
+    return httpx2.Response(503, json={"code": "busy"})
+
+
+def breaks_off() -> httpx2.Response:
+    raise httpx2.RemoteProtocolError("gone")
+
+
+@pytest.mark.parametrize("end", [stopping, breaks_off])
+@pytest.mark.parametrize("next_leads_here", [False, True])
+async def test_whoever_asks_while_the_leader_hands_over_is_answered_by_the_next_one(
+    end: Callable[[], httpx2.Response], next_leads_here: bool
+) -> None:
+    going = Going(end)
+
+    async def found(_: float) -> str:
+        return "http://leader" if not going.asked else "" if next_leads_here else "http://next"
+
+    async def leaves(_: str) -> None:
+        await asyncio.sleep(0.005)
+
+    async with two() as (house, beside):
+        going.next = httpx2.ASGITransport(house.app, raise_app_exceptions=False)
+        leader = Leader(found, leaves, transport=going)
+        parts = house.parts if next_leads_here else beside.parts
+        beside.app = create_app(msgspec.structs.replace(parts, leader=leader, leads=lambda: next_leads_here and bool(going.asked)))
+        id = people().workers["fast"]
+        secret, key, fields = secret_of(owner(people(), id)), house.key(), worker.Change(worker=id, slots=2).model_dump(exclude_none=True)
+        answer = await beside.post(secret, f"/v1/workers/{id}/change", fields, key=key)
+        again = await house.post(secret, f"/v1/workers/{id}/change", fields, key=key)
+        await leader.aclose()
+
+    assert answer.status_code == 201
+    assert answer.json()["events"] == again.json()["events"]
+    assert going.asked[-1] == ("leader" if next_leads_here else "next")
+
+
+async def test_a_leader_that_is_busy_and_stays_is_asked_a_few_times() -> None:
+    going = Going(stopping)
+    async with two(transport=going) as (_, beside):
+        answer = await beside.post(secret_of(people().creator), "/v1/jobs", {})
+
+    assert (answer.status_code, going.asked) == (503, ["leader"] * 3)
+
+
+async def test_a_leader_that_came_a_moment_ago_and_does_not_lead_yet_is_asked_again() -> None:
+    going = Going(stopping)
+
+    async def stays(_: str) -> None:
+        await asyncio.Event().wait()
+
+    async def found(_: float) -> str:
+        return "http://leader" if len(going.asked) < 2 else "http://next"  # the same server, as it says at last
+
+    async with two() as (house, beside):
+        going.next = httpx2.ASGITransport(house.app, raise_app_exceptions=False)
+        leader = Leader(found, stays, transport=going)
+        beside.app = create_app(msgspec.structs.replace(beside.parts, leader=leader))
+        id = people().workers["fast"]
+        fields = worker.Change(worker=id, slots=2).model_dump(exclude_none=True)
+        answer = await beside.post(secret_of(owner(people(), id)), f"/v1/workers/{id}/change", fields)
+        await leader.aclose()
+
+    assert (answer.status_code, going.asked) == (201, ["leader", "leader", "next"])
+
+
+async def test_who_comes_to_lead_denies_nobody_that_another_leader_knew() -> None:
+    """Its reader is a moment behind what it leads from."""
+    async with running(people()) as house:
+        follower = Follower(house.log, Ledger(Head(LOG)))
+
+        async def follow() -> None:
+            await asyncio.sleep(0.05)
+            await follower.run()
+
+        following = asyncio.create_task(follow())
+        led = House(house.network, house.app, follower, house.store, house.log)
+        led.ahead_us = house.ahead_us
+        led.app = create_app(msgspec.structs.replace(house.parts, reader=follower, begun=lambda: house.follower.head.size))
+        id = people().workers["fast"]
+        answer = await led.post(secret_of(owner(people(), id)), f"/v1/workers/{id}/change", {"worker": id, "slots": 2})
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+    assert answer.status_code == 201, answer.text
+
+
 async def test_while_nobody_leads_commands_are_told_to_come_back() -> None:
     async with two(address="") as (_, beside):
         assert problem(await beside.post(secret_of(people().creator), "/v1/jobs", {})) == (503, "busy")
@@ -166,7 +275,7 @@ async def test_a_request_is_handed_on_once() -> None:
         answer = await beside.post(secret_of(people().creator), "/v1/jobs", {})
 
         assert problem(answer) == (503, "busy")
-        assert asked == ["1"]
+        assert asked == ["1"] * 3, "a few times to the leader, and by nobody further"
 
 
 async def test_large_bodies_pass_through_whole() -> None:
