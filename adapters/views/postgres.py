@@ -16,6 +16,7 @@ from adapters.views import statements
 from adapters.views.positions import Positions
 from adapters.views.statements import Generation
 from domain.log.merkle import Head, Mark
+from projections import tally
 from projections.row import Cursor, Plain, Projection, Row, Sweep, shape
 from projections.views import Behind, Move, Page, Read, Swapped, Unavailable
 
@@ -230,4 +231,7 @@ async def write_rows(db: Session, generation: Generation, move: Move) -> None:
             await db.execute(*statements.sweep(generation.schema, part))
             continue
         for kind in part.kinds():
-            await db.execute(statements.upsert(generation.schema, kind), statements.arrays(part.all(kind)))
+            counted = tally.tallies(move.projection, kind)
+            await db.execute(statements.upsert(generation.schema, kind, counted), statements.arrays(part.all(kind)))
+            for each in counted:
+                await db.execute(statements.empty(generation.schema, each))

@@ -1,5 +1,6 @@
 """The SQL of a projection's tables, derived from the types of its rows. Identifiers come from our code or an installed plug-in's."""
 
+import itertools
 from collections.abc import Sequence
 from functools import cache
 from hashlib import sha256
@@ -11,7 +12,9 @@ from psycopg import sql
 from domain.log import wire
 from domain.units import Units
 from domain.value import Value
+from projections import tally
 from projections.row import Column, Index, Projection, Row, Sweep, shape
+from projections.tally import Tally
 
 R = TypeVar("R", bound=Row)
 
@@ -84,8 +87,8 @@ def rank(kind: type[Row], name: str) -> sql.Composed:
 
 
 @cache
-def upsert(schema: str, kind: type[Row]) -> bytes:
-    """Takes one array for each column."""
+def upsert(schema: str, kind: type[Row], counted: tuple[type[Tally], ...] = ()) -> bytes:
+    """Takes one array for each column. What counts the rows is kept true by the same statement."""
     its = shape(kind)
     arrays = [sql.SQL("%b::text[]::jsonb[]" if sql_type(each) == "jsonb" else f"%b::{sql_type(each)}[]") for each in its.columns]
     take = [sql.SQL("{0} = " + TAKE[rule]).format(sql.Identifier(name)) for name, rule in its.rest]
@@ -96,7 +99,57 @@ def upsert(schema: str, kind: type[Row]) -> bytes:
         sql.SQL(", ").join(map(sql.Identifier, its.key)),
         sql.SQL("UPDATE SET {}").format(sql.SQL(", ").join(take)) if take else sql.SQL("NOTHING"),
     )
-    return statement.as_bytes(None)
+    if not counted:
+        return statement.as_bytes(None)
+    used = sorted({name for each in counted for name in (*shape(each).key, *itertools.chain(*each.adds.values()))})
+    pairs = sql.SQL(", ").join(
+        sql.SQL("old.{0} AS {1}, new.{0} AS {2}").format(*map(sql.Identifier, (name, f"old {name}", f"new {name}"))) for name in used
+    )
+    had = sql.SQL("old.{} IS NOT NULL AS had").format(sql.Identifier(its.key[0]))
+    changed = sql.SQL("WITH changed AS ({} RETURNING {}, {})").format(statement, had, pairs)
+    takes = [sql.SQL("t{} AS ({})").format(sql.SQL(str(n)), regroup(schema, each)) for n, each in enumerate(counted)]
+    return (sql.SQL(", ").join([changed, *takes]) + sql.SQL(" SELECT 1")).as_bytes(None)
+
+
+def regroup(schema: str, kind: type[Tally]) -> sql.Composed:
+    """Takes each changed row out of the group that it was in, and puts it into the one that it is in."""
+    its, sums = shape(kind), list(kind.adds)
+
+    def side(which: str, sign: int, condition: str) -> sql.Composed:
+        def column(name: str) -> sql.Composed:
+            return sql.SQL("coalesce({}, {})").format(sql.Identifier(f"{which} {name}"), sql.Literal(nothing(shape(kind.of).of[name])))
+
+        values = [sql.SQL(" * ").join([sql.Literal(sign), *map(column, factors)]) for factors in kind.adds.values()]
+        parts = [*map(column, its.key), *values]
+        named = [sql.SQL("{} AS {}").format(part, sql.Identifier(name)) for part, name in zip(parts, [*its.key, *sums], strict=True)]
+        return sql.SQL("SELECT {} FROM changed WHERE {}").format(sql.SQL(", ").join(named), sql.SQL(condition))
+
+    names, keys = sql.SQL(", ").join(map(sql.Identifier, [*its.key, *sums])), sql.SQL(", ").join(map(sql.Identifier, its.key))
+    totals = [sql.SQL("sum({0})").format(sql.Identifier(each)) for each in sums]
+    return sql.SQL(
+        "INSERT INTO {} AS t ({}) SELECT {}, {} FROM ({} UNION ALL {}) moved GROUP BY {} HAVING {} ON CONFLICT ({}) DO UPDATE SET {}"
+    ).format(
+        sql.Identifier(schema, its.table),
+        names,
+        keys,
+        sql.SQL(", ").join(totals),
+        side("old", -1, "had"),
+        side("new", 1, "true"),
+        keys,
+        sql.SQL(" OR ").join(sql.SQL("{} <> 0").format(each) for each in totals),
+        keys,
+        sql.SQL(", ").join(sql.SQL("{0} = t.{0} + excluded.{0}").format(sql.Identifier(each)) for each in sums),
+    )
+
+
+def nothing(column: Column) -> str | int:
+    return "" if issubclass(column.type, str) else 0
+
+
+def empty(schema: str, kind: type[Tally]) -> bytes:
+    """Groups without rows go."""
+    table, counter = sql.Identifier(schema, kind.table), sql.Identifier(tally.counter(kind))
+    return sql.SQL("DELETE FROM {} WHERE {} = 0").format(table, counter).as_bytes(None)
 
 
 def arrays(rows: Sequence[Row]) -> list[list[Any]]:
