@@ -14,6 +14,7 @@ from domain.value import Value
 from domain.work.manifest import ASSET_BYTES_MAX, Manifest
 from domain.work.objects import Store
 from domain.world import World
+from projections.past import Past
 from projections.row import Projection
 from projections.views import Views
 
@@ -115,6 +116,8 @@ class Parts(Value):
     """Whose rows the views hold; an answer `as_of` a position is folded by them."""
     objects: Store
     log: Log
+    past: Past
+    """The views as they stood; one for all that a process answers, since what it holds is bounded."""
     check_scene: CheckScene
     recover: Recover
     gate: Gate

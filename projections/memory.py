@@ -60,6 +60,11 @@ class MemoryViews:
             if not getattr(self._tables.get(its, *group), tally.counter(its)):
                 self._tables.drop(its, group)
 
+    @property
+    def size(self) -> int:
+        """How many rows."""
+        return self._tables.size
+
     def _position(self, kind: type[Row]) -> int:
         return self._positions.get(self._of[kind], 0)
 

@@ -179,6 +179,11 @@ class Tables:
                 for name, value in change.to.items():
                     setattr(row, name, value)
 
+    @property
+    def size(self) -> int:
+        """How many rows."""
+        return sum(len(rows) for rows in self._rows.values())
+
     def kinds(self) -> list[type[Row]]:
         return list(self._rows)
 
