@@ -1,7 +1,7 @@
 """The SQL of a projection's tables, derived from the types of its rows. Identifiers come from our code or an installed plug-in's."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from hashlib import sha256
 from typing import Any, TypeVar
@@ -221,19 +221,26 @@ def selected(kind: type[Row]) -> sql.Composed:
 
 def row_of(kind: type[R], values: Sequence[Any]) -> R | None:
     """A row as it was selected; none if it was not there."""
-    its = shape(kind)
-    if values[its.names.index(its.key[0])] is None:
+    first, decoders = decoding(kind)
+    if values[first] is None:
         return None
-    return kind(*[UNSET if value is None else decoded(each, value) for each, value in zip(its.columns, values, strict=True)])
+    return kind(*[UNSET if value is None else decode(value) if decode else value for decode, value in zip(decoders, values, strict=True)])
 
 
-def decoded(column: Column, value: Any) -> Any:
+@cache
+def decoding(kind: type[Row]) -> tuple[int, tuple[Callable[[Any], Any] | None, ...]]:
+    """Which column tells whether there is a row, and what each column's value goes through; none: it stays as it is."""
+    its = shape(kind)
+    return its.names.index(its.key[0]), tuple(decoder(each) for each in its.columns)
+
+
+def decoder(column: Column) -> Callable[[Any], Any] | None:
     match sql_type(column):
         case "jsonb":
-            return wire.struct(column.type, value.encode())
+            return lambda value: wire.struct(column.type, value.encode())
         case "numeric":
-            return Units(int(value))
-    return value
+            return lambda value: Units(int(value))
+    return None
 
 
 @cache
