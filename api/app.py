@@ -27,7 +27,7 @@ from api.reads import explain, lines, market, pages, search
 from api.reads.standing import Standing, unreadable
 from api.reads.views import NotReached, Past, crowded, not_reached
 from api.sockets import beside
-from api.traffic import limited, packed
+from api.traffic import kept, limited, packed
 from projections.past import Crowded, TooMuch
 from projections.views import Unavailable
 
@@ -94,6 +94,7 @@ def create_app(parts: Parts, *, daemons: bool = True) -> Application:
         app.add_middleware(forward.Forwarded, leader=parts.leader, leads=parts.leads, reach=reach)
     app.add_middleware(beside.Beside, parts=parts)
     app.add_middleware(packed.Packed)
+    app.add_middleware(kept.Kept, head=lambda: parts.reader.head.size)
     app.add_middleware(limited.Limited, limits=parts.limits)
     app.add_middleware(metrics.Metered, requests=requests, head=lambda: parts.reader.head.size)
     finish(app, standing)

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks import rounds, table
-from benchmarks.figures import deadlines, replays, servers, transfers, work
+from benchmarks.figures import deadlines, pages, replays, servers, transfers, work
 from benchmarks.rounds import Figure, Options
 
 FIGURES: Mapping[str, Callable[[Options], Iterator[Figure]]] = {
@@ -24,6 +24,7 @@ FIGURES: Mapping[str, Callable[[Options], Iterator[Figure]]] = {
     "G8": replays.g8,
     "G10": replays.g10,
     "G11": servers.g11,
+    "G12": pages.g12,
     "G14": work.g14,
     "G15": replays.g15,
     "G17": servers.g17,

@@ -136,7 +136,10 @@ def varied(schema: str, now_us: int) -> Iterator[tuple[type[Row], str]]:
     yield Sold, f"INSERT INTO {schema}.sold SELECT {sold} FROM {slots} ON CONFLICT DO NOTHING"
     last, age = f"(SELECT max(position) FROM {schema}.line)", "(last - position) * 1000"
     said = f"""regexp_replace(line, '"at_us":[0-9]+', '"at_us":' || {now_us} - {age})"""
-    yield Line, f"UPDATE {schema}.line SET line = {said}, at_us = {now_us} - {age} FROM {last} AS newest (last) WHERE position > last - {NEWEST}"
+    yield (
+        Line,
+        f"UPDATE {schema}.line SET line = {said}, at_us = {now_us} - {age} FROM {last} AS newest (last) WHERE position > last - {NEWEST}",
+    )
     for unit, length_us in LENGTHS_US.items():
         start = f"{now_us // length_us} - n"
         for kind in (Pace, Period, Flow):

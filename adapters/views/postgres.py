@@ -46,7 +46,11 @@ class PostgresViews:
     def __init__(self, uri: str, *projections: Projection) -> None:
         self.uri = uri
         self.pool: AsyncConnectionPool[Session] = AsyncConnectionPool(
-            uri, min_size=1, max_size=CONNECTIONS_MAX, open=False, kwargs={"application_name": "gridledger views"}
+            uri,
+            min_size=1,
+            max_size=CONNECTIONS_MAX,
+            open=False,
+            kwargs={"application_name": "gridledger views", "autocommit": True},  # a read by itself is one round trip, not three
         )
         self._projections = projections
         self._of = {kind: projection for projection in projections for kind in projection.rows}
