@@ -25,12 +25,15 @@ FIGURES: Mapping[str, Callable[[Options], Iterator[Figure]]] = {
     "G10": replays.g10,
     "G11": servers.g11,
     "G12": pages.g12,
+    "G13": pages.g13,
     "G14": work.g14,
     "G15": replays.g15,
     "G17": servers.g17,
     "G18": transfers.g18,
     "G20": servers.g20,
     "G22": deadlines.g22,
+    "G26": pages.g26,
+    "G27": pages.g27,
 }
 
 ROUNDS_MIN = 5

@@ -10,10 +10,13 @@ import psycopg
 from adapters import migrate
 from adapters.views import statements
 from adapters.views.postgres import PostgresViews
+from api.reads.pages import PAGES as LISTS
+from api.reads.pages import SINGLES
 from benchmarks import data, site
 from domain.accounts import USDC
 from domain.log.merkle import Head
 from domain.policy import DAY, HOUR
+from explorer.site import PAGES as SITE
 from projections import catalog, runner
 from projections.explorer.events import Line
 from projections.explorer.jobs import Job
@@ -34,6 +37,42 @@ EVENTS_PER_JOB, EVENTS_PER_WORKER = 10, 1_000
 OPEN_JOBS, PRICES, PRICES_A_SLOT, COUNTRIES = 10_000, 200, 50, ("CH", "DE", "FR", "US", "JP", "BR", "IN", "ZA", "")
 PERIODS, DAYS_EACH, NEWEST = 200_000, 100, 1_000
 """Of history, of each worker, and of events whose times go on from one copy to the next."""
+SOMETHING = {
+    "job": "jobs",
+    "task": "tasks",
+    "worker": "workers",
+    "audit": "audits",
+    "payout": "payouts",
+    "batch": "payouts",
+    "account": "accounts",
+}
+"""Kinds of things, and the projections that have them."""
+UNSETTLED = {"/search", "/jobs/{job}/{number}"}
+"""Pages below by an address of their own."""
+FILTERED = (
+    "/jobs?status=open",
+    "/jobs/{task}",
+    "/workers?presence=online",
+    "/map?country=CH",
+    "/payouts/{batch}",
+    "/audits?result=valid",
+    "/events?type=task.leased.v1",
+    "/search?q=task.leased",
+    "/v1/overview",
+    "/v1/market",
+    "/v1/map",
+    "/v1/search?q={job}",
+    "/v1/events",
+    "/v1/events?type=task.leased.v1",
+    "/v1/streams/{job}",
+    "/v1/jobs?status=archived",
+    "/v1/tasks?job={job}&status=accepted",
+    "/v1/workers?owner={account}",
+    "/v1/audits?result=valid",
+    "/v1/payouts?account={account}",
+    "/v1/journal?event=task.accepted",
+    "/v1/balances?asset=usdc",
+)
 NOTHING = ("0", "''")
 MANY: dict[str, int] = {
     **dict.fromkeys(("line",), 1),
@@ -172,3 +211,24 @@ def recount(db: Session, schema: str, kind: type[Tally]) -> None:
     db.execute(f"TRUNCATE {schema}.{kind.table}".encode())
     groups = ", ".join(str(n) for n in range(1, len(keys) + 1))
     db.execute(f"INSERT INTO {into} SELECT {', '.join([*keys, *sums])} FROM {origin} GROUP BY {groups}".encode())
+
+
+def targets(uri: str) -> list[str]:
+    """An address of every page, and of every list and thing of the API, each of something in the midst of very much."""
+    with psycopg.connect(uri) as db:
+        found = db.execute("SELECT name, name || '_' || generation FROM projection WHERE live").fetchall()
+        schemas = {str(name): str(schema) for name, schema in found}
+        ids = {name: one(db, f"{schemas[projection]}.{name}") for name, projection in SOMETHING.items()}
+    pages = [each.path.format_map({**ids, "number": "1", "position": "200"}) for each in SITE if each.path not in UNSETTLED]
+    lists = [each.path.replace("{id}", ids["worker" if "workers" in each.path else "account"]) for each in LISTS]
+    things = [each.path.replace("{id:path}", "{id}").replace("{id}", ids[each.kind.table]) for each in SINGLES]
+    filtered = [each.format_map(ids) for each in FILTERED]
+    return [*pages, *lists, *things, *filtered]
+
+
+def one(db: Session, table: str) -> str:
+    """The id of something in the middle."""
+    name = table.rpartition(".")[2]
+    condition = "WHERE tasks > 0 AND status = 'open'" if name == "job" else "WHERE job <> ''" if name == "task" else ""
+    (id,) = db.execute(f"SELECT {name} FROM {table} {condition} OFFSET 50 LIMIT 1".encode()).fetchone() or ("",)
+    return str(id)
