@@ -99,7 +99,7 @@ class Limits(Value):
     """How long a read waits for `min_pos`."""
     wait_s: float = 5.0
     """How long a request waits until this process has read what it was told by the ledger."""
-    live_max: int = 10_000
+    live_max: int = 12_000
     """Live connections at once."""
     keep_alive_s: float = 15.0
     address_minute_max: int = 6_000

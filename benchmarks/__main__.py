@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks import rounds, table
-from benchmarks.figures import deadlines, pages, replays, servers, transfers, work
+from benchmarks.figures import deadlines, feeds, pages, replays, servers, transfers, work
 from benchmarks.rounds import Figure, Options
 
 FIGURES: Mapping[str, Callable[[Options], Iterator[Figure]]] = {
@@ -31,6 +31,7 @@ FIGURES: Mapping[str, Callable[[Options], Iterator[Figure]]] = {
     "G17": servers.g17,
     "G18": transfers.g18,
     "G20": servers.g20,
+    "G21": feeds.g21,
     "G22": deadlines.g22,
     "G26": pages.g26,
     "G27": pages.g27,

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import statistics
 import subprocess
 import sys
 import time
@@ -200,7 +201,7 @@ def g27(options: Options) -> Iterator[Figure]:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
 
         def looked(script: str) -> Side:
-            """At each page, the most."""
+            """At each page once: the most that goes out, or when the page in the middle is painted."""
             found = dict[str, float]()
             for path in WEIGHED:
                 context = browser.new_context()
@@ -208,13 +209,12 @@ def g27(options: Options) -> Iterator[Figure]:
                 page.goto(f"http://127.0.0.1:{here.port}{path.format(job=jobs[0])}", wait_until="load")
                 found[path] = float(page.wait_for_function(script).json_value())
                 context.close()
-            worst = max(found, key=lambda path: found[path])
-            return Side(found[worst], {}, {f"most: {worst}": found[worst]})
+            return Side(max(found.values()) if script is WEIGHT else statistics.median(found.values()), {}, found)
 
         looked(PAINT)
         what = f"the heaviest of {len(WEIGHED)} pages, with script and style, as it goes out"
         weight = lambda _: Side(looked(WEIGHT).value / 1000)  # noqa: E731
         yield alternate("G27", what, "KB", Goal(60, 40, "KB", "at most"), options.rounds, weight)
-        what = f"first paint of the slowest of {len(WEIGHED)} pages, headless Chromium, nothing cached"
+        what = f"first paint, median of {len(WEIGHED)} pages, headless Chromium, nothing cached"
         yield alternate("G27", what, "ms", Goal(300, 150, "ms", "at most"), options.rounds, lambda _: looked(PAINT))
         browser.close()

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import NewType
 
 import strawberry
 import uvicorn
@@ -16,12 +17,14 @@ from fastapi import FastAPI
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 from strawberry.fastapi import GraphQLRouter
+from strawberry.schema.config import StrawberryConfig
 
 PLAN = json.loads(sys.stdin.readline())
 POOL = AsyncConnectionPool(PLAN["uri"], min_size=1, max_size=8, open=False, kwargs={"row_factory": dict_row})
 NAMES = "job, status, creator, asset, total, tasks, accepted, spent, submitted_us"
 QUERY = f"SELECT {NAMES} FROM {PLAN['table']} ORDER BY id_order(job) DESC LIMIT %s"
-Amount = strawberry.scalar(int, name="Amount", serialize=str)
+Amount = NewType("Amount", int)
+AMOUNT = strawberry.scalar(name="Amount", serialize=str)
 
 
 @strawberry.type
@@ -30,10 +33,10 @@ class Job:
     status: str | None
     creator: str | None
     asset: str | None
-    total: Amount | None  # type: ignore[valid-type]
+    total: Amount | None
     tasks: int
     accepted: int
-    spent: Amount  # type: ignore[valid-type]
+    spent: Amount
     submitted_us: str | None
 
 
@@ -59,7 +62,7 @@ async def opened(_: FastAPI) -> AsyncIterator[None]:
 
 def main() -> None:
     app = FastAPI(lifespan=opened)
-    app.include_router(GraphQLRouter(strawberry.Schema(Query)), prefix="/graphql")
+    app.include_router(GraphQLRouter(strawberry.Schema(Query, config=StrawberryConfig(scalar_map={Amount: AMOUNT}))), prefix="/graphql")
     threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
     uvicorn.run(app, port=PLAN["port"], log_level="error", access_log=False)
 
