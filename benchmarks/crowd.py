@@ -1,8 +1,8 @@
 """One process with very many live feeds: `python -m benchmarks.crowd PORT AGENTS EVENTS_PER_S SECONDS`.
 
-The ledger is in memory; the reader of the log, the application and the server are the real ones. It says `ready` and whose feeds there
-are, waits for a line, then changes the bid of one worker after another at a steady pace. At the end it says what memory it took before
-and with all clients, and when each event was in the log, by the machine's steady clock.
+The ledger is in memory; the reader of the log, the application and the server are the real ones. It says whose feeds there are; for
+each line that it is told it changes the bid of one worker after another at a steady pace, and says what memory it took before and with all
+clients, and when each event was in the log, by the machine's steady clock.
 """
 
 import asyncio
@@ -31,6 +31,8 @@ from projections.past import Past
 from tests.api.house import api_key, secret_of
 from tests.network import LOG, Network
 
+SETTLE_S = 1.0
+"""After the last event; whatever is later than that is lost."""
 LIMITS = Limits(live_max=20_000, keep_alive_s=3_600.0)
 
 
@@ -42,7 +44,7 @@ class Said(msgspec.Struct):
 class Told(msgspec.Struct):
     bytes_before: int
     bytes_with: int
-    """With all clients, before anything happens."""
+    """With all clients."""
     landed: dict[int, float]
     """Position -> when it was in the log."""
 
@@ -117,11 +119,10 @@ async def main(port: int, agents: int, events_s: int, seconds: float) -> None:
     await follower.reached(size, 60.0)
     before = resident()
     print(msgspec.json.encode(Said(crowd.secret, list(crowd.workers))).decode(), flush=True)
-    await loop.run_in_executor(None, sys.stdin.readline)
-    told = Told(before, resident(), await crowd.change(events_s, seconds))
-    await asyncio.sleep(1.0)
-    print(msgspec.json.encode(told).decode(), flush=True)
-    await loop.run_in_executor(None, sys.stdin.readline)
+    while await loop.run_in_executor(None, sys.stdin.readline):
+        told = Told(before, resident(), await crowd.change(events_s, seconds))
+        await asyncio.sleep(SETTLE_S)
+        print(msgspec.json.encode(told).decode(), flush=True)
     for task in tasks:
         task.cancel()
 

@@ -12,7 +12,7 @@ from benchmarks import crowd, listeners, site
 from benchmarks.rounds import Figure, Goal, Options, Side, alternate
 from benchmarks.site import ROOT, free_port
 
-AGENTS, EXPLORERS, EVENTS_S = 10_000, 50, 200
+AGENTS, EXPLORERS, EVENTS_S, SECONDS = 10_000, 50, 200, 5
 FILES_MORE = 200
 """That a process has open besides its connections."""
 
@@ -50,32 +50,30 @@ def said(it: "subprocess.Popen[str]", line: str = "") -> str:
     return it.stdout.readline()
 
 
-def one(agents: int, seconds: int) -> tuple[float, float, dict[str, str]]:
-    """p99 of the delivery in milliseconds, kibibytes a client, and what was wrong."""
+def measured(agents: int, rounds: int) -> Iterator[tuple[Side, Side]]:
+    """Of each round the p99 of the delivery in milliseconds, and kibibytes a client. All clients stay from the first to the last."""
     port = free_port()
-    with child("crowd", port, agents, EVENTS_S, seconds) as server, child("listeners") as clients:
+    with child("crowd", port, agents, EVENTS_S, SECONDS) as server, child("listeners") as clients:
         its = msgspec.json.decode(said(server), type=crowd.Said)
         bearer = f"host: a\r\nauthorization: Bearer {its.secret}\r\n\r\n"
         requests = [f"GET /v1/agents/{each}/tasks HTTP/1.1\r\n{bearer}" for each in its.workers]
         requests += ["GET /v1/live HTTP/1.1\r\nhost: a\r\n\r\n"] * EXPLORERS
         said(clients, msgspec.json.encode(listeners.Plan(port, requests)).decode())
-        told = msgspec.json.decode(said(server, "go"), type=crowd.Told)
+        told = [msgspec.json.decode(said(server, "go"), type=crowd.Told) for _ in range(rounds)]
         heard = msgspec.json.decode(said(clients, "stop"), type=listeners.Heard)
-    late = [
-        int((at - told.landed[position]) * 1e6)
-        for positions, times in zip(heard.positions, heard.times, strict=True)
-        for position, at in zip(positions, times, strict=True)
-        if position in told.landed
-    ]
-    checks = {"every event was delivered to its agent and to each explorer, once and in order": fault(heard, told, agents)}
-    kib = (told.bytes_with - told.bytes_before) / 1024 / len(requests)
-    return site.quantile(late, 0.99) / 1000, kib, checks
+    checks = {"each event told once and in order": fault(heard, sorted(at for each in told for at in each.landed), agents)}
+    for each in told:
+        landed = each.landed
+        deliveries = ((p, at) for feed in zip(heard.positions, heard.times, strict=True) for p, at in zip(*feed, strict=True))
+        late = [int((at - landed[position]) * 1e6) for position, at in deliveries if position in landed]
+        kib = (each.bytes_with - each.bytes_before) / 1024 / len(requests)
+        yield Side(site.quantile(late, 0.99) / 1000, checks), Side(kib, checks)
 
 
-def fault(heard: listeners.Heard, told: crowd.Told, agents: int) -> str:
+def fault(heard: listeners.Heard, wanted: list[int], agents: int) -> str:
+    """What was lost, came twice or in another order; empty: nothing."""
     if heard.strange:
         return heard.strange[0]
-    wanted = sorted(told.landed)
     of_agents = sorted(position for positions in heard.positions[:agents] for position in positions)
     if of_agents != wanted:
         return f"agents were told of {len(of_agents)} events, not of {len(wanted)}"
@@ -86,14 +84,8 @@ def fault(heard: listeners.Heard, told: crowd.Told, agents: int) -> str:
 def g21(options: Options) -> Iterator[Figure]:
     """Agents hear what concerns them, explorers everything."""
     agents = 500 if options.quick else min(AGENTS, room() - EXPLORERS)
-    rounds = [one(agents, int(options.seconds) + 1) for _ in range(options.rounds)]
+    sides = list(measured(agents, options.rounds))
     what = f"feeds of {agents:,} agents and {EXPLORERS} explorers on one process, {EVENTS_S} events/s"
-    p99s, kibs = iter(rounds), iter(rounds)
-
-    def late(_: int) -> Side:
-        value, _kib, checks = next(p99s)
-        return Side(value, checks)
-
-    yield alternate("G21", f"{what}: delivery p99", "ms", Goal(250, 100, "ms", "at most"), options.rounds, late)
-    memory = lambda _: Side(next(kibs)[1])  # noqa: E731
-    yield alternate("G21", f"{what}: memory a client", "KiB", Goal(60, 30, "KiB", "at most"), options.rounds, memory)
+    late, memory = Goal(250, 100, "ms", "at most"), Goal(60, 30, "KiB", "at most")
+    yield alternate("G21", f"{what}: delivery p99", "ms", late, options.rounds, lambda number: sides[number][0])
+    yield alternate("G21", f"{what}: memory a client", "KiB", memory, options.rounds, lambda number: sides[number][1])

@@ -26,7 +26,7 @@ from projections import catalog
 from roles.pages import with_pages
 from tests.api import house
 
-READERS, JOBS, PAGE_TIMES = 16, 1_000, 20
+READERS, JOBS, PAGE_TIMES = 16, 1_000, 30
 COLUMNS = (
     "SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = %s AND table_name = 'job' ORDER BY ordinal_position"
 )
@@ -160,10 +160,11 @@ async def slowest(app: ASGIApp, targets: Sequence[str], times: int) -> Side:
     found, strange = dict[str, float](), ""
     for target in targets:
         took = list[int]()
+        await call(app, target)  # templates and statements are prepared once
         for _ in range(times):
             seconds, status = await call(app, target)
             took.append(int(seconds * 1e6))
-            strange = strange or ("" if status == 200 else f"{target} is {status}")
+            strange = strange or ("" if status in {200, 303} else f"{target} is {status}")
         found[target] = site.quantile(took, 0.95) / 1000
     worst = max(found, key=lambda target: found[target])
     return Side(found[worst], {"answers as expected": strange}, {f"slowest: {worst}, ms": found[worst]})
