@@ -141,8 +141,6 @@ class PostgresViews:
 
         found = await self._rows(kind, statement, (*where.values(), *(after or ()), limit + 1))
         rows = [row for values in found if (row := statements.row_of(kind, values[1:]))]
-        # A join keeps the order of what it joins, but does not promise to.
-        rows.sort(key=lambda row: its.sort_key(names, [getattr(row, name) for name in names]), reverse=descending)
         more = len(rows) > limit > 0
         return Page(rows[:limit], found[0][0], tuple(getattr(rows[limit - 1], name) for name in names) if more else None)
 

@@ -80,10 +80,10 @@ def definition(column: Column) -> str:
     return f"{collated} NOT NULL" if column.rule in {"key", "id", "sum"} else collated
 
 
-def rank(kind: type[Row], name: str) -> sql.Composed:
+def rank(kind: type[Row], name: str, table: str = "") -> sql.Composed:
     """What a column sorts by."""
     form = "id_order({})" if shape(kind).of[name].rule == "id" else "{}"
-    return sql.SQL(form).format(sql.Identifier(name))
+    return sql.SQL(form).format(sql.Identifier(table, name) if table else sql.Identifier(name))
 
 
 @cache
@@ -209,7 +209,11 @@ def page(generation: Generation, kind: type[Row], where: tuple[str, ...], names:
         sql.SQL(" AND ").join(conditions or [sql.SQL("true")]),
         sql.SQL(", ").join(sql.SQL("{}{}").format(each, direction) for each in ranks) if ranks else sql.SQL("1"),
     )
-    return sql.SQL(STANDING).format(inner, sql.SQL("true"), sql.Literal(generation.id)).as_bytes(None)
+    whole = sql.SQL(STANDING).format(inner, sql.SQL("true"), sql.Literal(generation.id))
+    if names:  # a join keeps the order of what it joins, but does not promise to
+        order = sql.SQL(", ").join(sql.SQL("{}{}").format(rank(kind, name, "t"), direction) for name in names)
+        whole += sql.SQL(" ORDER BY ") + order
+    return whole.as_bytes(None)
 
 
 def selected(kind: type[Row]) -> sql.Composed:

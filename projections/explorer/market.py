@@ -16,7 +16,7 @@ from projections.row import INT_MAX, Change, Cursor, Key, Last, Plain, Projectio
 from projections.views import Views
 
 SLOT_US = 15 * MINUTE
-PAGE = 1_000
+PAGE = 5_000
 NOBODY = f"worker-{10**15 - 1}"
 """Sorts after every worker."""
 R = TypeVar("R", bound=Row)
