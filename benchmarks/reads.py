@@ -89,8 +89,8 @@ def run(plan: Plan) -> Saw:
     return msgspec.json.decode(told.stdout, type=Saw)
 
 
-def get(path: str) -> str:
-    return f"GET {path} HTTP/1.1\r\nhost: a\r\n\r\n"
+def get(path: str, header: str = "") -> str:
+    return f"GET {path} HTTP/1.1\r\nhost: a\r\n{header}\r\n"
 
 
 def post(path: str, body: str) -> str:
