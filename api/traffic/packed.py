@@ -22,7 +22,7 @@ class Packed:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["method"] != "GET":  # what is handed on between servers goes as it is
             await self._app(scope, receive, send)
             return
         waiting: Message | None = None

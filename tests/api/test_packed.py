@@ -67,3 +67,13 @@ def test_a_feed_is_passed_on_as_it_comes() -> None:
     headers, body = answered(StreamingResponse(iter([b"data: 1\n\n", b"data: 2\n\n"]), media_type="text/event-stream"))
 
     assert (body, headers.get("content-encoding"), headers.get("vary")) == (b"data: 1\n\ndata: 2\n\n", None, None)
+
+
+def test_what_servers_hand_on_to_each_other_goes_as_it_is() -> None:
+    """Whoever hands on does not look into what comes back."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse(LONG)(scope, receive, send)
+
+    found = TestClient(packed.Packed(app)).post("/", headers={"Accept-Encoding": "gzip"})
+    assert (found.headers.get("content-encoding"), found.text) == (None, LONG)

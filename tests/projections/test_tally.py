@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+from projections import runner
 from projections.explorer.jobs import Job, Waiting
 from projections.explorer.workers import Level, Standing
 from projections.network.map import Crowd, Machine
@@ -12,6 +13,12 @@ from projections.tally import Tally, counter
 from tests.projections.lives import ALL_ROWS, folded, network
 
 SEEDS = (1, 2, 5)
+
+
+@pytest.fixture(autouse=True)
+def block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a row is written once, and is never in another group before."""
+    monkeypatch.setattr(runner, "EVENTS_PER_BATCH_MAX", 1)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
