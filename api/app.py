@@ -25,9 +25,10 @@ from api.proofs import audit, tiles
 from api.reach import Reach
 from api.reads import explain, lines, market, pages, search
 from api.reads.standing import Standing, unreadable
-from api.reads.views import NotReached, Past, not_reached
+from api.reads.views import NotReached, Past, crowded, not_reached
 from api.sockets import beside
-from api.traffic import limited
+from api.traffic import kept, limited, packed
+from projections.past import Crowded, TooMuch
 from projections.views import Unavailable
 
 
@@ -92,6 +93,8 @@ def create_app(parts: Parts, *, daemons: bool = True) -> Application:
     if parts.leader:
         app.add_middleware(forward.Forwarded, leader=parts.leader, leads=parts.leads, reach=reach)
     app.add_middleware(beside.Beside, parts=parts)
+    app.add_middleware(packed.Packed)
+    app.add_middleware(kept.Kept, head=lambda: parts.reader.head.size)
     app.add_middleware(limited.Limited, limits=parts.limits)
     app.add_middleware(metrics.Metered, requests=requests, head=lambda: parts.reader.head.size)
     finish(app, standing)
@@ -136,6 +139,8 @@ async def gone(_: Request, __: Exception) -> Response:
 ANSWERS: tuple[tuple[type[Exception], problems.Answer], ...] = (
     *problems.ANSWERS,
     (NotReached, not_reached),
+    (Crowded, crowded),
+    (TooMuch, crowded),
     (ClientDisconnect, gone),
     (Exception, problems.fault),
 )

@@ -76,6 +76,7 @@ class Metered:
     def __init__(self, app: App, requests: Histogram, head: Callable[[], int]) -> None:
         """`head` is where the log stands, as this process has read it."""
         self._app, self._requests, self._head = app, requests, head
+        self._counted: dict[tuple[str, str, int], Histogram] = {}
         self._name, self._numbers = secrets.token_hex(8), itertools.count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -91,16 +92,18 @@ class Metered:
                 message["headers"] = [*self._beside(message.get("headers", ())), (b"x-request-id", id.encode())]
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request=id):
-            try:
-                await self._app(scope, receive, named)
-            finally:
-                path = getattr(scope.get("route"), "path", "none")
-                self._requests.labels(path, scope["method"], str(status)).observe(time.perf_counter() - began)
+        tokens = structlog.contextvars.bind_contextvars(request=id)
+        try:
+            await self._app(scope, receive, named)
+        finally:
+            structlog.contextvars.reset_contextvars(**tokens)
+            of = getattr(scope.get("route"), "path", "none"), scope["method"], status
+            its = self._counted.get(of) or self._counted.setdefault(of, self._requests.labels(*map(str, of)))
+            its.observe(time.perf_counter() - began)
 
     def _beside(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         """Beside the position of an answer the head of the log: how far behind it is."""
-        named = {name for name, _ in headers}
+        named = [name for name, _ in headers]
         head = [(HEAD, b"%d" % self._head())] if POSITION in named and HEAD not in named else []
         return [*headers, *head]
 

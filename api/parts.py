@@ -14,6 +14,7 @@ from domain.value import Value
 from domain.work.manifest import ASSET_BYTES_MAX, Manifest
 from domain.work.objects import Store
 from domain.world import World
+from projections.past import Past
 from projections.row import Projection
 from projections.views import Views
 
@@ -101,7 +102,7 @@ class Limits(Value):
     """How long a read waits for `min_pos`."""
     wait_s: float = 5.0
     """How long a request waits until this process has read what it was told by the ledger."""
-    live_max: int = 10_000
+    live_max: int = 12_000
     """Live connections at once."""
     keep_alive_s: float = 15.0
     address_minute_max: int = 6_000
@@ -118,6 +119,8 @@ class Parts(Value):
     """Whose rows the views hold; an answer `as_of` a position is folded by them."""
     objects: Store
     log: Log
+    past: Past
+    """The views as they stood; one for all that a process answers, since what it holds is bounded."""
     check_scene: CheckScene
     recover: Recover
     gate: Gate

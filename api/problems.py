@@ -193,6 +193,7 @@ STATUS = {
     "too_many_live": 503,
     "busy": 503,
     "unreachable": 503,
+    "too_far": 503,
     "store_full": 507,
     "not_reached": 202,
     "outcome_unknown": 504,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import limit, results, rounds, table
-from benchmarks.figures import deadlines, replays, servers, transfers, work
+from benchmarks.figures import deadlines, feeds, pages, replays, servers, transfers, work
 from benchmarks.results import Results, Run
 from benchmarks.rounds import Figure, Options
 
@@ -22,12 +22,17 @@ FIGURES: Mapping[str, Callable[[Options], Iterator[Figure]]] = {
     "G8": replays.g8,
     "G10": replays.g10,
     "G11": servers.g11,
+    "G12": pages.g12,
+    "G13": pages.g13,
     "G14": work.g14,
     "G15": replays.g15,
     "G17": servers.g17,
     "G18": transfers.g18,
     "G20": servers.g20,
+    "G21": feeds.g21,
     "G22": deadlines.g22,
+    "G26": pages.g26,
+    "G27": pages.g27,
 }
 
 ROUNDS_MIN = 5

@@ -117,6 +117,16 @@ def until_ready(port: int, server: subprocess.Popen[bytes]) -> None:
     raise TimeoutError("the server is not ready")
 
 
+def until_listening(port: int, server: "subprocess.Popen[str]") -> None:
+    end = time.monotonic() + START_S_MAX
+    while time.monotonic() < end:
+        assert server.poll() is None, f"the server ended with {server.returncode}"
+        with suppress(OSError), closing(socket.create_connection(("127.0.0.1", port), 1)):
+            return
+        time.sleep(0.02)
+    raise TimeoutError("the server does not listen")
+
+
 def until_caught_up(uri: str, size: int, within_s: float = START_S_MAX) -> float:
     """Waits until every view has this much of the log; returns how long that took."""
     began = time.monotonic()

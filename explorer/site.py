@@ -29,12 +29,14 @@ from explorer.pages.record import audits, events, search, trail
 from explorer.pages.work import job, jobs, network, task, workers
 from explorer.parts import Parts
 from projections.explorer.events import Line
+from projections.past import Crowded, TooMuch
 from projections.row import Row, shape
 from projections.views import Unavailable
 
 QUIET_US, BEHIND_US = 10_000_000, 2_000_000
 THEMES = {"light", "dark"}
 QUERY_MAX = 20
+RETRY_S = "5"
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -134,8 +136,12 @@ class Site:
         fault = explained(reason, looking)
         path, form = suffix(request.url.path)
         if form != "html":
-            return Response(wire.encode({"reason": fault.reason}), fault.status, HEADERS, "application/problem+json")
-        return self._html(request, fault, await frame(self._parts, looking, fault, path, request), {}, fault.status)
+            answer = Response(wire.encode({"reason": fault.reason}), fault.status, HEADERS, "application/problem+json")
+        else:
+            answer = self._html(request, fault, await frame(self._parts, looking, fault, path, request), {}, fault.status)
+        if fault.status == 503:
+            answer.headers["Retry-After"] = RETRY_S
+        return answer
 
     def _html(self, request: Request, model: Model, its: Frame, decimals: dict[str, int], status: int) -> Response:
         def told(line: Line) -> str:
@@ -206,6 +212,14 @@ def explained(reason: Exception, looking: Look) -> Fault:
             return Fault(404, "Nothing here", f"The ledger does not have {reason.what}, up to #{looking.head.size}.")
         case Wrong():
             return Fault(400, "That cannot be answered", str(reason))
+        case Crowded():
+            return Fault(
+                503,
+                "Not folded yet",
+                "The past is folded from the log, and that takes a moment, or others wait for it, too. Load the page again.",
+            )
+        case TooMuch():
+            return Fault(503, "Too much to hold", f"{TooMuch.__doc__}")
     return Fault(503, "The views cannot be reached", "The log is safe. Load the page again in a moment.")
 
 

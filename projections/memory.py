@@ -6,6 +6,7 @@ from copy import copy
 from typing import TypeVar
 
 from domain.log.merkle import Head
+from projections import tally
 from projections.row import Cursor, Plain, Projection, Row, Sweep, Tables, matches, shape
 from projections.views import Behind, Move, Page, Read
 
@@ -40,8 +41,29 @@ class MemoryViews:
                 continue
             for kind in part.kinds():
                 for row in part.all(kind):
-                    self._tables.add(row)
+                    self._add(move.projection, row)
         self._positions[move.projection.name] = position
+
+    def _add(self, projection: Projection, row: Row) -> None:
+        kind = type(row)
+        if not tally.tallies(projection, kind):
+            self._tables.add(row)
+            return
+        key = shape(kind).key_of(row)
+        before = copy(self._tables.get(kind, *key))
+        self._tables.add(row)
+        after = self._tables.get(kind, *key)
+        assert after is not None
+        for change in tally.changes(projection, kind, before, after):
+            its, group = type(change), shape(type(change)).key_of(change)
+            self._tables.add(change)
+            if not getattr(self._tables.get(its, *group), tally.counter(its)):
+                self._tables.drop(its, group)
+
+    @property
+    def size(self) -> int:
+        """How many rows."""
+        return self._tables.size
 
     def _position(self, kind: type[Row]) -> int:
         return self._positions.get(self._of[kind], 0)

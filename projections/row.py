@@ -44,7 +44,7 @@ Cursor = tuple[Plain, ...]
 
 class Index(Value):
     """A way to page through a table: rows with given values in `where`, sorted by `by`, if that is named, and then by the key. The
-    column `by` is set whenever a row begins, and never changes."""
+    column `by` is set whenever a row begins. If it changes, a row may move past whoever goes from page to page."""
 
     where: tuple[str, ...] = ()
     by: str = ""
@@ -179,8 +179,16 @@ class Tables:
                 for name, value in change.to.items():
                     setattr(row, name, value)
 
+    @property
+    def size(self) -> int:
+        """How many rows."""
+        return sum(len(rows) for rows in self._rows.values())
+
     def kinds(self) -> list[type[Row]]:
         return list(self._rows)
+
+    def drop(self, kind: type[Row], key: Cursor) -> None:
+        del self._rows[kind][key]
 
     def all(self, kind: type[R]) -> list[R]:
         return cast(list[R], list(self._rows.get(kind, {}).values()))

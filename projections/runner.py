@@ -164,21 +164,29 @@ async def ahead(log: Log, after: int, *, follow: bool) -> AsyncGenerator[Ahead, 
         await asyncio.gather(reader, return_exceptions=True)
 
 
-async def as_of(projection: Projection, log: Log, position: int, start: Head) -> MemoryViews:
-    """The projection as it stood after the event at `position`. Reads the log up to there."""
-    views, batch, head = MemoryViews(projection), Batch(), start
+class TooMany(Exception):
+    """The view has more rows than it may have."""
+
+
+async def as_of(projection: Projection, log: Log, position: int, start: Head, rows_max: int | None = None) -> MemoryViews:
+    """The projection as it stood after the event at `position`. Reads the log up to there; others have their turn after each record.
+    Raises `TooMany`."""
+    views, pending = MemoryViews(projection), Pending(projection, start, start, Batch())
     async with aclosing(log.read()) as records:
         async for record in records:
-            if head.size >= position:
+            if pending.after.size >= position:
                 break
             try:
-                block = accept(head, record)
+                block = accept(pending.after, record)
             except Void:
                 continue
-            for event in wire.events(block):
-                if event.pos <= position:
-                    for change in projection.fold(event):
-                        batch.add(change)
-            head = block.after
-    views.take(Move(projection, batch, start, head), min(position, head.size))
+            pending.take([event for event in wire.events(block) if event.pos <= position], block.after)
+            if block.after.size - pending.before.size >= EVENTS_PER_BATCH_MAX or block.after.size >= position:
+                move = pending.move()
+                views.take(move, min(position, move.after.size))
+                if rows_max is not None and views.size > rows_max:
+                    raise TooMany
+            await asyncio.sleep(0)
+    move = pending.move()
+    views.take(move, min(position, move.after.size))
     return views

@@ -84,6 +84,7 @@ class Ground(NamedTuple):
         """What the API is made of in a process that decides nothing, looks at no proof and hears no heartbeat."""
         from adapters import signer
         from api.parts import Parts
+        from projections.past import Past
         from worker_runtime.gpu import scene
 
         return Parts(
@@ -93,6 +94,7 @@ class Ground(NamedTuple):
             projections=self.projections,
             objects=self.store,
             log=self.log,
+            past=Past(self.log, self.projections),
             check_scene=scene.fault,
             recover=signer.recover_typed,
             gate=nothing_wrong,

@@ -11,8 +11,7 @@ def with_pages(app: "Application", parts: "Parts") -> "Application":
     """The API's application, with pages wherever it has no route."""
     from explorer.parts import Parts as Given
     from explorer.site import Site, beside
-    from projections.past import Past
 
-    site = Site(Given(parts.reader, parts.views, Past(parts.log, parts.projections), parts.objects, parts.now_us))
+    site = Site(Given(parts.reader, parts.views, parts.past, parts.objects, parts.now_us))
     app.router.default = beside(app.router.default, site.application())
     return app

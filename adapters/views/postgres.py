@@ -16,6 +16,7 @@ from adapters.views import statements
 from adapters.views.positions import Positions
 from adapters.views.statements import Generation
 from domain.log.merkle import Head, Mark
+from projections import tally
 from projections.row import Cursor, Plain, Projection, Row, Sweep, shape
 from projections.views import Behind, Move, Page, Read, Swapped, Unavailable
 
@@ -45,7 +46,11 @@ class PostgresViews:
     def __init__(self, uri: str, *projections: Projection) -> None:
         self.uri = uri
         self.pool: AsyncConnectionPool[Session] = AsyncConnectionPool(
-            uri, min_size=1, max_size=CONNECTIONS_MAX, open=False, kwargs={"application_name": "gridledger views"}
+            uri,
+            min_size=1,
+            max_size=CONNECTIONS_MAX,
+            open=False,
+            kwargs={"application_name": "gridledger views", "autocommit": True},  # a read by itself is one round trip, not three
         )
         self._projections = projections
         self._of = {kind: projection for projection in projections for kind in projection.rows}
@@ -136,8 +141,6 @@ class PostgresViews:
 
         found = await self._rows(kind, statement, (*where.values(), *(after or ()), limit + 1))
         rows = [row for values in found if (row := statements.row_of(kind, values[1:]))]
-        # A join keeps the order of what it joins, but does not promise to.
-        rows.sort(key=lambda row: its.sort_key(names, [getattr(row, name) for name in names]), reverse=descending)
         more = len(rows) > limit > 0
         return Page(rows[:limit], found[0][0], tuple(getattr(rows[limit - 1], name) for name in names) if more else None)
 
@@ -230,4 +233,7 @@ async def write_rows(db: Session, generation: Generation, move: Move) -> None:
             await db.execute(*statements.sweep(generation.schema, part))
             continue
         for kind in part.kinds():
-            await db.execute(statements.upsert(generation.schema, kind), statements.arrays(part.all(kind)))
+            counted = tally.tallies(move.projection, kind)
+            await db.execute(statements.upsert(generation.schema, kind, counted), statements.arrays(part.all(kind)))
+            for each in counted:
+                await db.execute(statements.empty(generation.schema, each))

@@ -1,6 +1,7 @@
 """The SQL of a projection's tables, derived from the types of its rows. Identifiers come from our code or an installed plug-in's."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from functools import cache
 from hashlib import sha256
 from typing import Any, TypeVar
@@ -11,7 +12,9 @@ from psycopg import sql
 from domain.log import wire
 from domain.units import Units
 from domain.value import Value
+from projections import tally
 from projections.row import Column, Index, Projection, Row, Sweep, shape
+from projections.tally import Tally
 
 R = TypeVar("R", bound=Row)
 
@@ -77,15 +80,15 @@ def definition(column: Column) -> str:
     return f"{collated} NOT NULL" if column.rule in {"key", "id", "sum"} else collated
 
 
-def rank(kind: type[Row], name: str) -> sql.Composed:
+def rank(kind: type[Row], name: str, table: str = "") -> sql.Composed:
     """What a column sorts by."""
     form = "id_order({})" if shape(kind).of[name].rule == "id" else "{}"
-    return sql.SQL(form).format(sql.Identifier(name))
+    return sql.SQL(form).format(sql.Identifier(table, name) if table else sql.Identifier(name))
 
 
 @cache
-def upsert(schema: str, kind: type[Row]) -> bytes:
-    """Takes one array for each column."""
+def upsert(schema: str, kind: type[Row], counted: tuple[type[Tally], ...] = ()) -> bytes:
+    """Takes one array for each column. What counts the rows is kept true by the same statement."""
     its = shape(kind)
     arrays = [sql.SQL("%b::text[]::jsonb[]" if sql_type(each) == "jsonb" else f"%b::{sql_type(each)}[]") for each in its.columns]
     take = [sql.SQL("{0} = " + TAKE[rule]).format(sql.Identifier(name)) for name, rule in its.rest]
@@ -96,7 +99,57 @@ def upsert(schema: str, kind: type[Row]) -> bytes:
         sql.SQL(", ").join(map(sql.Identifier, its.key)),
         sql.SQL("UPDATE SET {}").format(sql.SQL(", ").join(take)) if take else sql.SQL("NOTHING"),
     )
-    return statement.as_bytes(None)
+    if not counted:
+        return statement.as_bytes(None)
+    used = sorted({name for each in counted for name in (*shape(each).key, *itertools.chain(*each.adds.values()))})
+    pairs = sql.SQL(", ").join(
+        sql.SQL("old.{0} AS {1}, new.{0} AS {2}").format(*map(sql.Identifier, (name, f"old {name}", f"new {name}"))) for name in used
+    )
+    had = sql.SQL("old.{} IS NOT NULL AS had").format(sql.Identifier(its.key[0]))
+    changed = sql.SQL("WITH changed AS ({} RETURNING {}, {})").format(statement, had, pairs)
+    takes = [sql.SQL("t{} AS ({})").format(sql.SQL(str(n)), regroup(schema, each)) for n, each in enumerate(counted)]
+    return (sql.SQL(", ").join([changed, *takes]) + sql.SQL(" SELECT 1")).as_bytes(None)
+
+
+def regroup(schema: str, kind: type[Tally]) -> sql.Composed:
+    """Takes each changed row out of the group that it was in, and puts it into the one that it is in."""
+    its, sums = shape(kind), list(kind.adds)
+
+    def side(which: str, sign: int, condition: str) -> sql.Composed:
+        def column(name: str) -> sql.Composed:
+            return sql.SQL("coalesce({}, {})").format(sql.Identifier(f"{which} {name}"), sql.Literal(nothing(shape(kind.of).of[name])))
+
+        values = [sql.SQL(" * ").join([sql.Literal(sign), *map(column, factors)]) for factors in kind.adds.values()]
+        parts = [*map(column, its.key), *values]
+        named = [sql.SQL("{} AS {}").format(part, sql.Identifier(name)) for part, name in zip(parts, [*its.key, *sums], strict=True)]
+        return sql.SQL("SELECT {} FROM changed WHERE {}").format(sql.SQL(", ").join(named), sql.SQL(condition))
+
+    names, keys = sql.SQL(", ").join(map(sql.Identifier, [*its.key, *sums])), sql.SQL(", ").join(map(sql.Identifier, its.key))
+    totals = [sql.SQL("sum({0})").format(sql.Identifier(each)) for each in sums]
+    return sql.SQL(
+        "INSERT INTO {} AS t ({}) SELECT {}, {} FROM ({} UNION ALL {}) moved GROUP BY {} HAVING {} ON CONFLICT ({}) DO UPDATE SET {}"
+    ).format(
+        sql.Identifier(schema, its.table),
+        names,
+        keys,
+        sql.SQL(", ").join(totals),
+        side("old", -1, "had"),
+        side("new", 1, "true"),
+        keys,
+        sql.SQL(" OR ").join(sql.SQL("{} <> 0").format(each) for each in totals),
+        keys,
+        sql.SQL(", ").join(sql.SQL("{0} = t.{0} + excluded.{0}").format(sql.Identifier(each)) for each in sums),
+    )
+
+
+def nothing(column: Column) -> str | int:
+    return "" if issubclass(column.type, str) else 0
+
+
+def empty(schema: str, kind: type[Tally]) -> bytes:
+    """Groups without rows go."""
+    table, counter = sql.Identifier(schema, kind.table), sql.Identifier(tally.counter(kind))
+    return sql.SQL("DELETE FROM {} WHERE {} = 0").format(table, counter).as_bytes(None)
 
 
 def arrays(rows: Sequence[Row]) -> list[list[Any]]:
@@ -156,7 +209,11 @@ def page(generation: Generation, kind: type[Row], where: tuple[str, ...], names:
         sql.SQL(" AND ").join(conditions or [sql.SQL("true")]),
         sql.SQL(", ").join(sql.SQL("{}{}").format(each, direction) for each in ranks) if ranks else sql.SQL("1"),
     )
-    return sql.SQL(STANDING).format(inner, sql.SQL("true"), sql.Literal(generation.id)).as_bytes(None)
+    whole = sql.SQL(STANDING).format(inner, sql.SQL("true"), sql.Literal(generation.id))
+    if names:  # a join keeps the order of what it joins, but does not promise to
+        order = sql.SQL(", ").join(sql.SQL("{}{}").format(rank(kind, name, "t"), direction) for name in names)
+        whole += sql.SQL(" ORDER BY ") + order
+    return whole.as_bytes(None)
 
 
 def selected(kind: type[Row]) -> sql.Composed:
@@ -168,19 +225,26 @@ def selected(kind: type[Row]) -> sql.Composed:
 
 def row_of(kind: type[R], values: Sequence[Any]) -> R | None:
     """A row as it was selected; none if it was not there."""
-    its = shape(kind)
-    if values[its.names.index(its.key[0])] is None:
+    first, decoders = decoding(kind)
+    if values[first] is None:
         return None
-    return kind(*[UNSET if value is None else decoded(each, value) for each, value in zip(its.columns, values, strict=True)])
+    return kind(*[UNSET if value is None else decode(value) if decode else value for decode, value in zip(decoders, values, strict=True)])
 
 
-def decoded(column: Column, value: Any) -> Any:
+@cache
+def decoding(kind: type[Row]) -> tuple[int, tuple[Callable[[Any], Any] | None, ...]]:
+    """Which column tells whether there is a row, and what each column's value goes through; none: it stays as it is."""
+    its = shape(kind)
+    return its.names.index(its.key[0]), tuple(decoder(each) for each in its.columns)
+
+
+def decoder(column: Column) -> Callable[[Any], Any] | None:
     match sql_type(column):
         case "jsonb":
-            return wire.struct(column.type, value.encode())
+            return lambda value: wire.struct(column.type, value.encode())
         case "numeric":
-            return Units(int(value))
-    return value
+            return lambda value: Units(int(value))
+    return None
 
 
 @cache

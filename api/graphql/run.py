@@ -9,6 +9,7 @@ from msgspec import UNSET
 from api.graphql.plan import Step
 from api.reads.views import NotReached
 from domain.errors import Refused
+from projections.past import Crowded, TooMuch
 from projections.views import Unavailable, Views
 
 Missing = Callable[[str, int, dict[str, Any]], None]
@@ -79,6 +80,10 @@ def explained(reason: Exception) -> dict[str, Any]:
             return {"code": reason.code, **reason.facts}
         case NotReached():
             return {"code": "not_reached", "position": reason.position, "min_pos": reason.min_pos}
+        case Crowded():
+            return {"code": "busy"}
+        case TooMuch():
+            return {"code": "too_far"}
         case Unavailable():
             return {"code": "unreachable"}
     logger.error("graphql field failed", why=type(reason).__name__, exc_info=reason)

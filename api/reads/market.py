@@ -123,8 +123,8 @@ class Special:
     async def map(self, request: Request) -> Response:
         """Machines by country and model, as far as their owners say."""
         asked = query.one(request)
-        machines, position = await network_map.machines(Several(self._past, asked))
-        return answer(request, Map(position, network_map.places(machines)), position, changed=position, past=asked.as_of is not None)
+        crowds, position = await network_map.crowds(Several(self._past, asked))
+        return answer(request, Map(position, network_map.places(crowds)), position, changed=position, past=asked.as_of is not None)
 
     async def _time(self, position: int) -> int:
         """Of the event at this position, which the log has."""

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Request, Response
 from api.problems import Invalid
 from api.reads import query
 from api.reads.views import Past, answer
+from api.traffic import kept
 from domain.errors import NotFound
 from domain.log import wire
 from domain.value import Value
@@ -108,6 +109,7 @@ def page(it: Pages, past: Past) -> Callable[[Request], Awaitable[Response]]:
         cursor = query.encode(found.next, of) if found.next else None
         links = {"Link": link(request, cursor)} if cursor else {}
         body = {"as_of": found.position, "items": found.rows, "next": cursor}
+        request.scope[kept.MARK] = True
         return answer(request, body, found.position, changed=found.position, past=asked.as_of is not None, headers=links)
 
     return get
@@ -135,6 +137,7 @@ def single(it: Single, past: Past) -> Callable[[Request], Awaitable[Response]]:
             rows = (await views.page(part.kind, where={found.row.__struct_fields__[0]: id}, limit=PARTS_MAX)).rows
             body[part.name] = rows
             changed += [getattr(row, "position", 0) for row in rows]
+        request.scope[kept.MARK] = True
         return answer(request, body, found.position, changed=max(changed), past=asked.as_of is not None)
 
     return get

@@ -12,11 +12,12 @@ from api.reads.query import Query
 from domain.errors import NotFound
 from domain.log import wire
 from domain.log.merkle import Head
-from projections import past
+from projections.past import TooMuch
 from projections.row import Cursor, Plain, Row
 from projections.views import Page, Read, Views
 
 TOLD_WAIT_S = 0.25
+PAST_RETRY_S = "5"
 T = TypeVar("T", bound=Row)
 
 
@@ -33,7 +34,7 @@ class Past:
 
     def __init__(self, parts: Parts, reach: Reach) -> None:
         self._parts, self._reach = parts, reach
-        self._past = past.Past(parts.log, parts.projections)
+        self._past = parts.past
 
     async def at(self, kind: type[Row], query: Query) -> Views:
         """The views to read the kind from. Raises `NotReached`, and `Invalid` for a position that is to come."""
@@ -88,6 +89,14 @@ class Several:
 
     async def reached(self, kind: type[Row], position: int, timeout_s: float) -> int:
         return await (await self._past.at(kind, self._asked)).reached(kind, position, timeout_s)
+
+
+async def crowded(_: Request, reason: Exception) -> Response:
+    if isinstance(reason, TooMuch):
+        return problem("too_far", "As of this position there is more than a server can hold. An export has it.")
+    return problem(
+        "busy", "Too many ask for the past, or this takes long. Nothing was lost: ask again.", headers={"Retry-After": PAST_RETRY_S}
+    )
 
 
 async def not_reached(_: Request, reason: Exception) -> Response:

@@ -5,6 +5,7 @@ The server's own machine is not limited: its agents, daemons and proxies have th
 """
 
 from collections import Counter
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from math import ceil
 from time import time
@@ -82,9 +83,15 @@ class Limited:
 def whose(scope: Scope) -> str:
     """The address that is counted; nothing: of this machine, or no address at all."""
     client: Any = scope.get("client")
+    return network_of(client[0]) if client else ""
+
+
+@lru_cache(10_000)
+def network_of(text: str) -> str:
+    """The same, from the address as a text."""
     try:
-        address = ip_address(client[0])
-    except (TypeError, ValueError):
+        address = ip_address(text)
+    except ValueError:
         return ""
     if isinstance(address, IPv6Address):
         address = address.ipv4_mapped or address

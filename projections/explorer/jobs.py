@@ -1,6 +1,6 @@
 """Jobs as the explorer shows them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 from msgspec import UNSET
@@ -11,7 +11,8 @@ from domain.proof import audit, proof, ruling
 from domain.treasury import earnings
 from domain.units import ZERO, Units
 from domain.work import job, task
-from projections.row import Change, First, Id, Index, Last, Projection, Row, Sum
+from projections.row import Change, First, Id, Index, Key, Last, Projection, Row, Sum
+from projections.tally import Tally
 
 
 class Job(Row):
@@ -56,6 +57,8 @@ class Job(Row):
     eta_s: First[int] = UNSET
     wu_milli: First[int] = UNSET
     """Thousandths of a work unit, of all tasks."""
+    task_wu_milli: First[int] = UNSET
+    """The same of one task, their mean rounded down."""
     valid_until_us: First[int] = UNSET
 
     opened_us: First[int] = UNSET
@@ -91,9 +94,27 @@ class Job(Row):
     last_accepted_us: Last[int] = UNSET
 
 
+class Waiting(Tally):
+    """The jobs of an engine that are in one status, and the work in them that is not done, by their quotes."""
+
+    table: ClassVar[str] = "waiting"
+    of = Job
+    adds: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "jobs": (),
+        "ready_wu_milli": ("ready", "task_wu_milli"),
+        "leased_wu_milli": ("leased", "task_wu_milli"),
+    }
+    status: Key[str]
+    engine: Key[str]
+    jobs: Sum[int] = 0
+    ready_wu_milli: Sum[int] = 0
+    leased_wu_milli: Sum[int] = 0
+
+
 class Jobs(Projection):
     name = "jobs"
-    rows = (Job,)
+    version = 2
+    rows = (Job, Waiting)
 
     def fold(self, e: Recorded[Event]) -> Iterator[Change]:
         match e.event:
@@ -119,9 +140,11 @@ def own(event: job.JobEvent, e: Recorded[Event]) -> Iterator[Job]:
         case job.Submitted() as it:
             yield submitted(it, e)
         case job.Quoted() as it:
+            tasks = sum(run.range[1] - run.range[0] + 1 for run in it.wu)
             wu_milli = sum(run.wu_milli * (run.range[1] - run.range[0] + 1) for run in it.wu)
             offer = Job(it.job, e.pos, "quoted", quoted_us=e.at_us)
-            offer.total, offer.eta_s, offer.wu_milli, offer.valid_until_us = it.total, it.eta_s, wu_milli, it.valid_until_us
+            offer.total, offer.eta_s, offer.valid_until_us = it.total, it.eta_s, it.valid_until_us
+            offer.wu_milli, offer.task_wu_milli = wu_milli, wu_milli // max(tasks, 1)
             yield offer
         case job.Opened() as it:
             tasks = sum(run.range[1] - run.range[0] + 1 for run in it.plan)

@@ -1,7 +1,7 @@
 """The market: what work was sold for, what is asked now, and what waits to be done (DOMAIN.md §1 *Average bid*)."""
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar, TypeVar
+from typing import ClassVar, TypeVar, cast
 
 from msgspec import UNSET, field
 
@@ -10,13 +10,15 @@ from domain.policy import DAY, MINUTE
 from domain.units import ZERO, Units
 from domain.value import Value
 from domain.work import task
-from projections.explorer.jobs import Job
-from projections.explorer.workers import Standing
-from projections.row import Change, Cursor, Key, Last, Plain, Projection, Row, Sum
+from projections.explorer.jobs import Waiting
+from projections.explorer.workers import Level, Standing
+from projections.row import INT_MAX, Change, Cursor, Key, Last, Plain, Projection, Row, Sum
 from projections.views import Views
 
 SLOT_US = 15 * MINUTE
-PAGE = 1_000
+PAGE = 5_000
+NOBODY = f"worker-{10**15 - 1}"
+"""Sorts after every worker."""
 R = TypeVar("R", bound=Row)
 
 
@@ -68,22 +70,42 @@ class Demand(Value):
     leased_wu_milli: int
 
 
-async def asks(views: Views, cls: str, at_us: int) -> list[Standing]:
-    """The bids that stand in a class."""
-    return [row for row in (await everything(views, Standing, {"cls": cls}))[0] if row.price_per_kwu and stands(row, at_us)]
+async def levels(views: Views, cls: str, at_us: int) -> list[Level]:
+    """Of the bids that stand in a class, the cheapest first."""
+    found, _ = await everything(views, Level, {"cls": cls}, (0, INT_MAX))
+    return [row for row in found if stands(row, at_us)]
 
 
-async def quotation(views: Views, cls: str, at_us: int, asked: Sequence[Standing] | None = None) -> Quotation:
-    """As of `at_us`, normally the time of the last event. `asked` are the class's bids, if they were read already."""
-    since = (at_us - DAY) // SLOT_US
-    sold, position = await everything(views, Sold, {"cls": cls}, (since, -1))
-    asked = await asks(views, cls, at_us) if asked is None else asked
+async def cheapest(views: Views, cls: str, at_us: int, most: int) -> list[Standing]:
+    """So many of the bids that stand in a class, the first of them first."""
+    found, after = list[Standing](), cast(Cursor | None, (0, NOBODY))
+    while after and len(found) < most:
+        page = await views.page(Standing, where={"cls": cls}, by="price_per_kwu", after=after, limit=most)
+        found += [row for row in page.rows if stands(row, at_us)]
+        after = page.next
+    return found[:most]
+
+
+async def sales(views: Views, cls: str, at_us: int) -> tuple[list[Sold], int]:
+    """Of the 24 hours before, from a quarter of an hour on, and the position at which they stand."""
+    return await everything(views, Sold, {"cls": cls}, ((at_us - DAY) // SLOT_US, -1))
+
+
+async def quotation(views: Views, cls: str, at_us: int) -> Quotation:
+    """As of `at_us`, normally the time of the last event."""
+    sold, position = await sales(views, cls, at_us)
+    return quoted(cls, sold, await levels(views, cls, at_us), position)
+
+
+def quoted(cls: str, sold: Sequence[Sold], asked: Sequence[Level], position: int) -> Quotation:
+    """From what was sold and is asked."""
     weights = [(row.price_per_kwu, row.wu_milli) for row in sold]
-    bids = [(int(row.price_per_kwu or 0), 1) for row in asked]
-    return Quotation(cls, median(weights), median(bids), len(asked), sum(weight for _, weight in weights), position)
+    bids = [(int(row.price_per_kwu), row.bids) for row in asked]
+    open_bids, wu_milli = (sum(weight for _, weight in each) for each in (bids, weights))
+    return Quotation(cls, median(weights), median(bids), open_bids, wu_milli, position)
 
 
-def stands(row: Standing, at_us: int) -> bool:
+def stands(row: Standing | Level, at_us: int) -> bool:
     return not row.bid_expires_us or row.bid_expires_us > at_us
 
 
@@ -99,13 +121,8 @@ def median(weighted: Sequence[tuple[int, int]]) -> Units | None:
 
 async def demand(views: Views) -> list[Demand]:
     """Of each engine with an open job."""
-    sums: dict[str, list[int]] = {}
-    for row in (await everything(views, Job, {"status": "open"}))[0]:
-        of_one = (row.wu_milli or 0) // max(row.tasks, 1)
-        entry = sums.setdefault(row.engine or "", [0, 0, 0])
-        for n, more in enumerate((1, row.ready * of_one, row.leased * of_one)):
-            entry[n] += more
-    return [Demand(engine, *numbers) for engine, numbers in sorted(sums.items())]
+    found, _ = await everything(views, Waiting, {"status": "open"})
+    return [Demand(row.engine, row.jobs, row.ready_wu_milli, row.leased_wu_milli) for row in found]
 
 
 async def everything(views: Views, kind: type[R], where: dict[str, Plain], after: Cursor | None = None) -> tuple[list[R], int]:

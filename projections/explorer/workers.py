@@ -1,6 +1,6 @@
 """Workers and checkers: who they are, whether they are there, what they did and earned, and how they stand in each class."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 from msgspec import UNSET, field
@@ -12,6 +12,7 @@ from domain.treasury import earnings, stake
 from domain.units import ZERO, Units
 from domain.work import task
 from projections.row import Change, First, Id, Index, Key, Last, Projection, Row, Sum
+from projections.tally import Tally
 
 Devices = tuple[worker.Device, ...]
 
@@ -87,7 +88,7 @@ class Standing(Row):
     """A worker in a class: its bid and its score."""
 
     table: ClassVar[str] = "standing"
-    indexes: ClassVar[tuple[Index, ...]] = (Index(("cls",)),)
+    indexes: ClassVar[tuple[Index, ...]] = (Index(("cls",)), Index(("cls",), "price_per_kwu"))
     worker: Id
     cls: Key[str] = field(name="class")
     position: Last[int] = UNSET
@@ -107,9 +108,24 @@ class Standing(Row):
     bench: Last[str] = UNSET
 
 
+class Level(Tally):
+    """The bids of a class at one price, until one time."""
+
+    table: ClassVar[str] = "level"
+    of = Standing
+    adds: ClassVar[Mapping[str, tuple[str, ...]]] = {"bids": ()}
+    cls: Key[str] = field(name="class")
+    price_per_kwu: Key[Units]
+    """Zero: no bid."""
+    bid_expires_us: Key[int]
+    """Zero: never."""
+    bids: Sum[int] = 0
+
+
 class Workers(Projection):
     name = "workers"
-    rows = (Worker, Standing)
+    version = 2
+    rows = (Worker, Standing, Level)
 
     def fold(self, e: Recorded[Event]) -> Iterator[Change]:
         match e.event:

@@ -1,6 +1,6 @@
 """Where workers stand, as far as their owners say: by country and model, never by machine. Who says no country is counted without one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from msgspec import UNSET
@@ -9,6 +9,7 @@ from domain.event import Event, Recorded
 from domain.market import worker
 from projections.explorer import market
 from projections.row import Change, First, Id, Index, Key, Last, Projection, Row, Sum, Tables
+from projections.tally import Tally
 from projections.views import Views
 
 CPU = "CPU"
@@ -27,29 +28,50 @@ class Machine(Row):
     """ISO 3166, two letters; empty: its owner does not say."""
     models: Last[tuple[str, ...]] = UNSET
     """Of its devices, each once."""
+    made_of: Last[str] = UNSET
+    """The same, one a line."""
     mode: Last[str] = UNSET
     presence: Last[str] = UNSET
 
 
+class Crowd(Tally):
+    """Machines that are alike in all that the map shows."""
+
+    table: ClassVar[str] = "crowd"
+    of = Machine
+    adds: ClassVar[Mapping[str, tuple[str, ...]]] = {"machines": ()}
+    country: Key[str]
+    made_of: Key[str]
+    kind: Key[str]
+    mode: Key[str]
+    presence: Key[str]
+    machines: Sum[int] = 0
+
+
 class Map(Projection):
     name = "map"
-    rows = (Machine,)
+    version = 2
+    rows = (Machine, Crowd)
 
     def fold(self, e: Recorded[Event]) -> Iterator[Change]:
         match e.event:
             case worker.Registered() as it:
-                yield Machine(it.worker, e.pos, it.kind, it.country, models(it.devices), "active", "offline")
+                named, made_of = models(it.devices)
+                yield Machine(it.worker, e.pos, it.kind, it.country, named, made_of, "active", "offline")
             case worker.Changed() as it:
-                named = UNSET if it.devices is None else models(it.devices)
-                yield Machine(it.worker, e.pos, UNSET, UNSET if it.country is None else it.country, named, it.mode)
+                changed = Machine(it.worker, e.pos, country=UNSET if it.country is None else it.country, mode=it.mode)
+                if it.devices is not None:
+                    changed.models, changed.made_of = models(it.devices)
+                yield changed
             case worker.Online() as it:
                 yield Machine(it.worker, e.pos, presence="online")
             case worker.Offline() as it:
                 yield Machine(it.worker, e.pos, presence="offline")
 
 
-def models(devices: tuple[worker.Device, ...]) -> tuple[str, ...]:
-    return tuple(worker.models(devices)) or (CPU,)
+def models(devices: tuple[worker.Device, ...]) -> tuple[tuple[str, ...], str]:
+    found = tuple(worker.models(devices)) or (CPU,)
+    return found, "\n".join(found)
 
 
 class Place(Row):
@@ -66,17 +88,17 @@ class Place(Row):
     """Of both."""
 
 
-async def machines(views: Views) -> tuple[list[Machine], int]:
-    """Those that are not retired, and the position at which they stand."""
-    rows, position = await market.everything(views, Machine, {})
+async def crowds(views: Views) -> tuple[list[Crowd], int]:
+    """Of machines that are not retired, and the position at which they stand."""
+    rows, position = await market.everything(views, Crowd, {})
     return [row for row in rows if row.mode != "retired"], position
 
 
-def places(rows: Sequence[Machine]) -> list[Place]:
+def places(rows: Sequence[Crowd]) -> list[Place]:
     """The fullest first."""
     tables = Tables()
     for row in rows:
         checks, there = row.kind == "checker", row.presence == "online"
-        for model in row.models or ():
-            tables.add(Place(row.country or "", model, int(not checks), int(checks), int(there)))
+        for model in row.made_of.split("\n"):
+            tables.add(Place(row.country, model, row.machines * (not checks), row.machines * checks, row.machines * there))
     return sorted(tables.all(Place), key=lambda each: (-each.online, -each.workers, each.country, each.model))

@@ -35,6 +35,7 @@ from domain.work.manifest import Manifest
 from domain.world import World
 from projections import catalog, runner
 from projections.memory import MemoryViews
+from projections.past import Past
 from tests import network
 from tests.log.ledgers import uuid7
 from tests.network import CHAIN_ID, LOG, Network
@@ -204,6 +205,7 @@ async def running(of: People, limits: Limits | None = None) -> AsyncIterator[Hou
         projections=catalog.ALL,
         objects=store,
         log=log,
+        past=Past(log, catalog.ALL),
         check_scene=look,
         recover=recover,
         gate=gate,

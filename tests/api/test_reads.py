@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,6 +14,7 @@ from api.reads import pages
 from api.reads.pages import Pages
 from domain.log import wire
 from projections import catalog
+from projections.past import Crowded, TooMuch
 from projections.row import Plain, Row, Unindexed, shape
 from projections.views import Page, Read, Views
 from tests.api.house import House, lived, people, problem, running, secret_of, submitted
@@ -343,3 +345,21 @@ async def test_every_amount_of_the_journal_is_explained_by_earlier_events_and_ad
         assert len(lines) > 20
         assert sums > 0
         assert [problem(each)[1] for each in refused] == ["invalid", "invalid", "invalid", "not_found", "not_found"]
+
+
+@pytest.mark.parametrize(("reason", "code"), [(Crowded, "busy"), (TooMuch, "too_far")])
+async def test_whoever_asks_for_more_of_the_past_than_there_is_room_for_is_told_when_to_come_back(
+    reason: type[Exception], code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuses(*_: Any) -> None:
+        raise reason
+
+    async with running(people()) as house:
+        monkeypatch.setattr(house.parts.past, "at", refuses)
+        for path in ("/v1/jobs", "/v1/market", "/v1/events", "/v1/search"):
+            answer = await house.get("", path, params={"as_of": 5} | ({"q": "7"} if path.endswith("search") else {}))
+            assert problem(answer) == (503, code)
+            assert int(answer.headers["retry-after"]) > 0
+        asked = {"query": "{ jobs(asOf: 5) { position } }"}
+        async with house.client() as http:
+            assert (await http.post("/graphql", json=asked)).json()["errors"][0]["extensions"] == {"code": code}

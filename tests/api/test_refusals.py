@@ -194,7 +194,7 @@ def test_every_refusal_has_one_status() -> None:
     codes = {each.code for each in known if isinstance(each, type) and issubclass(each, Refused) and each is not Refused}
 
     assert codes - set(problems.STATUS) == set()
-    assert set(problems.STATUS) - codes == {"busy", "unreachable", "outcome_unknown", "not_reached", "fault"}
+    assert set(problems.STATUS) - codes == {"busy", "unreachable", "outcome_unknown", "not_reached", "too_far", "fault"}
 
 
 async def test_a_fault_of_ours_says_nothing_of_itself() -> None:

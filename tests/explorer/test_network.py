@@ -120,7 +120,7 @@ async def test_the_market_says_what_waits_and_the_cheapest_remedy() -> None:
     assert (cls["waits"]["pieces"], cls["waits"]["beyond"], cls["waits"]["best"]) == (4, 4, 200_000_000)
     assert "The cheapest remedy for a worker is a bid of" in text
     assert len(cls["asks"]) == 4
-    assert cls["depth"]["path"].count("V") == 4
+    assert cls["depth"]["path"] == "M0 40H50.0V2.00H100", "all four at one price: one step to the top"
     assert "Nobody bids on this class yet" in await (await opened(Network())).text("/market")
 
 

@@ -18,6 +18,7 @@ from explorer.pages.work import job as job_page
 from explorer.site import HEADERS, PAGES
 from projections import catalog
 from projections.explorer.jobs import Job, Jobs
+from projections.past import Crowded, TooMuch
 from projections.row import Batch
 from projections.views import Move
 from tests import network
@@ -268,3 +269,17 @@ def job_of(it: Network) -> str:
 
 def iso(at_us: int) -> str:
     return datetime.fromtimestamp(at_us / 1e6, UTC).isoformat().replace("+00:00", "Z")
+
+
+@pytest.mark.parametrize("reason", [Crowded, TooMuch])
+async def test_a_page_of_the_past_that_there_is_no_room_for_says_so_and_when_to_come_back(
+    reason: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuses(*_: object) -> None:
+        raise reason
+
+    explorer = await opened(lived())
+    monkeypatch.setattr(explorer.parts.past, "at", refuses)
+    for path in ("/jobs?as_of=5", "/jobs.json?as_of=5"):
+        answer = await explorer.get(path)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")

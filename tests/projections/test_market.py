@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from statistics import median_low
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -88,7 +89,8 @@ async def test_open_demand_is_what_the_open_jobs_have_ready_and_leased() -> None
         assert found == ([market.Demand(ENGINE, jobs, waits["ready"], waits["leased"])] if jobs else [])
 
 
-async def test_more_rows_than_a_page_are_all_taken() -> None:
+async def test_more_rows_than_a_page_are_all_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(market, "PAGE", 100)
     draw = random.Random(1)
     prices = [draw.randint(1, 10**6) for _ in range(2 * market.PAGE + 7)]
     rows = [Standing(f"worker-{n}", CLASS, n, "account-1", "cpu", Units(price), 1, 0) for n, price in enumerate(prices)]

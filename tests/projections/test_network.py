@@ -141,10 +141,10 @@ async def test_the_map_counts_by_country_and_model_and_shows_no_machine() -> Non
     it.do(owner, worker.Change(worker=ids[3], mode="retired"), keyed=True)
     for id in (ids[0], ids[4]):
         it.online(id)
-    machines, position = await network_map.machines(await folded(it.records, network_map.Map()))
+    crowds, position = await network_map.crowds(await folded(it.records, network_map.Map()))
 
     assert position == len(it.events)
-    assert network_map.places(machines) == [network_map.Place("CH", "NVIDIA H100", 2, 0, 1), network_map.Place("", "CPU", 1, 1, 1)]
+    assert network_map.places(crowds) == [network_map.Place("CH", "NVIDIA H100", 2, 0, 1), network_map.Place("", "CPU", 1, 1, 1)]
 
 
 def test_lives_are_rich_enough_to_show_something() -> None:

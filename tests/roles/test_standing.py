@@ -52,10 +52,12 @@ async def test_without_views_an_answer_says_where_the_log_is_and_where_the_views
     async with read() as (house, views, http):
         seen = await http.get("/v1/jobs")
         views.away = True
-        answer, status, event = await http.get("/v1/jobs"), await http.get("/v1/status"), await http.get("/v1/events/1")
+        same = await http.get("/v1/jobs")
+        answer, status, event = await http.get("/v1/jobs?limit=7"), await http.get("/v1/status"), await http.get("/v1/events/1")
         views.away = False
         back = (await http.get("/v1/status")).json()
 
+        assert same.content == seen.content, "the log stands still, so that it is still true"
         assert problem(answer) == (503, "unreachable")
         assert answer.headers["retry-after"] == "1"
         assert (answer.json()["head"], answer.json()["position"]) == (house.follower.head.size, int(seen.headers["gridledger-position"]))

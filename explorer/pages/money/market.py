@@ -16,9 +16,11 @@ from projections.explorer import market
 from projections.explorer.house import Engine
 from projections.explorer.market import SLOT_US, Quotation, Sold
 from projections.explorer.tasks import Attempt
-from projections.explorer.workers import Standing
+from projections.explorer.workers import Level, Standing
 
 ASKS, ENGINES = 25, 50
+STEPS_MAX = 100
+"""In the picture of the bids: if there are more prices, they are drawn to the percent."""
 SLOTS, SLOTS_MIN, SLOTS_SHOWN_MIN = DAY // SLOT_US, 12, 2
 """Quarters of an hour: in a chart, in the shortest one, and with sales, to be worth one."""
 
@@ -98,13 +100,15 @@ async def model(look: Look) -> Market:
 
 
 async def of_class(look: Look, cls: str, awards: Sequence[Attempt]) -> Class:
-    asked = sorted(await market.asks(look.views, cls, look.ledger_us), key=price)
-    quotation = await market.quotation(look.views, cls, look.ledger_us, asked)
-    prices = [price(row) for row in asked]
-    asks = [Ask(row, round(100 * price(row) / prices[-1], 1)) for row in asked[:ASKS]]
-    waits = waiting(look.world, cls, prices[0] if prices else None) if look.world else None
+    levels = await market.levels(look.views, cls, look.ledger_us)
+    sold, position = await market.sales(look.views, cls, look.ledger_us)
+    quotation = market.quoted(cls, sold, levels, position)
+    asked = await market.cheapest(look.views, cls, look.ledger_us, ASKS)
+    low, high = (int(levels[n].price_per_kwu) if levels else None for n in (0, -1))
+    asks = [Ask(row, round(100 * price(row) / max(high or 0, price(row)), 1)) for row in asked]
+    waits = waiting(look.world, cls, low) if look.world else None
     won = leases([row for row in awards if row.cls == cls])
-    return Class(quotation, asks, depth(prices, quotation), won, await history(look, cls), waits)
+    return Class(quotation, asks, depth(levels, quotation), won, await history(look, sold), waits)
 
 
 def price(row: Standing) -> int:
@@ -112,19 +116,24 @@ def price(row: Standing) -> int:
     return int(row.price_per_kwu) if row.price_per_kwu else 0
 
 
-def depth(prices: Sequence[int], quotation: Quotation) -> Depth | None:
-    """Of prices in order. None: nobody asks."""
-    if not prices:
+def depth(bids: Sequence[Level], quotation: Quotation) -> Depth | None:
+    """Of bids by their prices. None: nobody asks."""
+    if not bids:
         return None
-    air = max((prices[-1] - prices[0]) // 10, prices[0] // 20, 1)
-    low, high = prices[0] - air, prices[-1] + air
+    first, last = int(bids[0].price_per_kwu), int(bids[-1].price_per_kwu)
+    air = max((last - first) // 10, first // 20, 1)
+    low, high = first - air, last + air
 
     def x(of: int) -> float:
         return round(100 * (of - low) / (high - low), 2)
 
-    levels = [(x(each), n) for n, each in enumerate(prices, 1)]
-    scale = (HEIGHT - 2) / len(prices)
-    path = f"M0 {HEIGHT}" + "".join(f"H{at}V{HEIGHT - n * scale:.2f}" for at, n in levels) + "H100"
+    steps, passed = dict[float, int](), 0
+    for row in bids:
+        passed += row.bids
+        at = x(int(row.price_per_kwu))
+        steps[at if len(bids) <= STEPS_MAX else float(round(at))] = passed
+    scale = (HEIGHT - 2) / passed
+    path = f"M0 {HEIGHT}" + "".join(f"H{at}V{HEIGHT - n * scale:.2f}" for at, n in steps.items()) + "H100"
     average = int(quotation.average_bid) if quotation.average_bid is not None else -1
     return Depth(path, low, high, x(average) if low <= average <= high else None)
 
@@ -140,10 +149,9 @@ def leases(rows: Sequence[Attempt]) -> Leases | None:
     return Leases(points, over.start_us, over.end_us, low, high)
 
 
-async def history(look: Look, cls: str) -> list[Plot]:
+async def history(look: Look, rows: Sequence[Sold]) -> list[Plot]:
     """Of the last 24 hours, by quarters of an hour: what was paid per thousand work units, and how much was sold."""
     last = look.ledger_us // SLOT_US
-    rows, _ = await market.everything(look.views, Sold, {"cls": cls}, (last - SLOTS, -1))
     if len({row.slot for row in rows}) < SLOTS_SHOWN_MIN:
         return []
     first = min(last - SLOTS_MIN + 1, *(row.slot for row in rows))

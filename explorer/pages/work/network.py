@@ -38,15 +38,17 @@ class Map(Model):
 
 
 async def model(look: Look) -> Map:
-    machines, _ = await network_map.machines(look.views)
-    there = Counter(str(each.country) for each in machines)
-    online = Counter(str(each.country) for each in machines if each.presence == "online")
+    crowds, _ = await network_map.crowds(look.views)
+    there, online = Counter[str](), Counter[str]()
+    for each in crowds:
+        there[each.country] += each.machines
+        online[each.country] += each.machines * (each.presence == "online")
     country = look.query.get("country", "")
     found = await look.list(Machine, ("country",), newest=False) if country else None
     return Map(
         [tiles.Tile(code, column, row, there[code], online[code]) for code, column, row in tiles.places()],
-        network_map.places([each for each in machines if not country or each.country == country]),
-        there[country] if country else len(machines),
+        network_map.places([each for each in crowds if not country or each.country == country]),
+        there[country] if country else there.total(),
         online[country] if country else online.total(),
         there[""],
         len(there.keys() - {""}),
