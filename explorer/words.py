@@ -15,6 +15,7 @@ from markupsafe import Markup
 from domain.accounts import USDC
 from domain.policy import DAY, MINUTE
 from explorer import states
+from explorer.drawing import wall
 
 FOLDER = Path(__file__).parent
 DECIMALS: dict[str, int] = {USDC: 6}
@@ -247,6 +248,7 @@ def environment() -> Environment:
         "glyph": glyph,
         "ledger_account": ledger_account,
         "of_job": states.of_job,
+        "shape": wall.shape,
         "of_worker": states.of_worker,
         "plain": plain_money,
         "path": quote,

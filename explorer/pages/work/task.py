@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from explorer import states
-from explorer.drawing import lanes
+from explorer.drawing import lanes, wall
 from explorer.look import Look
 from explorer.model import Model
-from explorer.pages.work.job import Piece, piece, standing
+from explorer.pages.work.job import Piece, looked_at, piece, standing
 from projections.explorer.audits import Audit
 from projections.explorer.events import Line
 from projections.explorer.jobs import Job
@@ -19,6 +19,8 @@ class Page(Model):
     section: ClassVar[str] = "Jobs"
     job: Job
     piece: Piece
+    size: tuple[int, int]
+    """Of the piece, in pixels."""
     attempts: Sequence[Attempt]
     lanes: lanes.Lanes | None
     audits: Sequence[Audit]
@@ -43,6 +45,8 @@ async def model(look: Look) -> Page:
     attempts = (await look.page(Attempt, {"task": row.task})).rows
     audits = (await look.page(Audit, {"task": row.task})).rows
     standings = await standing(look, attempts)
-    its = piece(job, row, standings, look.now_us, shows=await look.shows(job))
+    rounds = (await looked_at(look, [row])).get(str(row.audit), [])
+    its = piece(job, row, standings, look.now_us, rounds, shows=await look.shows(job))
+    extent = wall.extent(wall.boxes(job, row.number or 1))
     drawn = lanes.draw(attempts, standings, look.now_us, live=look.as_of is None and states.look(its.state) in {"leased", "overdue"})
-    return Page(job, its, attempts, drawn, audits, (await look.page(Line, {"stream": row.task})).rows)
+    return Page(job, its, (extent.width, extent.height), attempts, drawn, audits, (await look.page(Line, {"stream": row.task})).rows)
