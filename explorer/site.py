@@ -24,7 +24,7 @@ from explorer.drawing import pictures
 from explorer.look import Look, Missing, Unread, Wrong
 from explorer.model import Frame, Model
 from explorer.pages import overview
-from explorer.pages.money import accounts, market, payouts
+from explorer.pages.money import accounts, explain, market, payouts
 from explorer.pages.record import audits, events, search, trail
 from explorer.pages.work import job, jobs, network, task, workers
 from explorer.parts import Parts
@@ -65,6 +65,7 @@ PAGES = (
     Page("/payouts/{payout}", payouts.payout),
     Page("/accounts", accounts.accounts),
     Page("/accounts/{account}", accounts.account),
+    Page("/explain/{posting}", explain.model),
     Page("/audits", audits.audits),
     Page("/audits/{audit}", audits.audit),
     Page("/trail", trail.model),

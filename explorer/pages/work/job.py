@@ -89,6 +89,10 @@ class Entry(Value):
     line: StatementLine
     free: int
 
+    @property
+    def posting(self) -> str:
+        return f"{self.line.position}-{self.line.line}"
+
 
 class Page(Model):
     template: ClassVar[str] = "job.html"
