@@ -83,6 +83,33 @@ async def test_the_pixels_of_a_closed_audit_are_shown_and_their_difference() -> 
     assert (await explorer.get(f"/pictures/{wrong.audit}/9/0/worker.png")).status_code == 404
 
 
+async def test_an_audit_frames_on_its_frame_what_each_round_looked_at() -> None:
+    it = lived()
+    wrong = next(e.event for e in it.events if isinstance(e.event, audit.Closed) and e.event.result == "invalid" and e.event.job)
+    rounds = [e.event for e in it.events if isinstance(e.event, audit.Opened | audit.Widened) and e.event.audit == wrong.audit]
+    explorer = await opened(it)
+    page = json.loads(await explorer.text(f"/audits/{wrong.audit}.json"))
+    cells = page["place"]["cells"]
+    spots = {cell["task"]: [(spot["round"], spot["region"]) for spot in cell["spots"]] for cell in cells}
+    text = await explorer.text(f"/audits/{wrong.audit}")
+
+    assert spots.pop(wrong.task) == [(n, region) for n, each in enumerate(rounds, 1) for region in each.regions]
+    assert not any(spots.values())
+    assert [cell["number"] // 4 for cell in cells[:-1]] == [cells[0]["number"] // 4] * 3
+    assert "Where on the frame" in text
+    assert ">round 1</text>" in text
+
+
+async def test_an_audit_says_why_it_was_drawn() -> None:
+    it = lived()
+    opened_ = [e.event for e in it.events if isinstance(e.event, audit.Opened)]
+    explorer = await opened(it)
+    said = {each.cause: await explorer.text(f"/audits/{each.audit}") for each in opened_}
+
+    assert "Every bench is looked at" in said["bench"]
+    assert "newcomer" in said["lottery"] or "at stake" in said["lottery"]
+
+
 async def test_the_pixels_of_an_open_audit_are_not_shown() -> None:
     it = working()
     opened_ = [e.event for e in it.events if isinstance(e.event, audit.Opened) and e.event.job]
