@@ -31,6 +31,8 @@ page.addEventListener('click', (event) => {
   if (event.target.closest('[data-pause]')) follow.pause(!follow.paused)
   const button = event.target.closest('[data-verify]')
   if (button) verify(button)
+  const head = event.target.closest('[data-consistent]')
+  if (head) compare(head)
 })
 page.addEventListener('input', (event) => {
   const slider = event.target.closest('.sl')
@@ -161,6 +163,50 @@ const verify = async (button) => {
   } catch (reason) {
     answer.className = 'st rejected'
     answer.textContent = `Not verified: ${reason.message}`
+  }
+}
+
+// A later head keeps everything that an earlier one had, if both come out of one path (RFC 9162 §2.1.4.2).
+const halved = (n) => Math.floor(n / 2)
+const rootsOf = async (first, second, root, path) => {
+  let odd = first
+  while (odd % 2 === 0) odd = halved(odd)
+  const [begin, ...rest] = odd === 1 ? [root, ...path] : path
+  if (begin === undefined) throw new Error('the path is too short')
+  let [index, last] = [first - 1, second - 1]
+  while (index % 2 === 1) [index, last] = [halved(index), halved(last)]
+  let [before, after] = [unhex(begin), unhex(begin)]
+  for (const each of rest) {
+    if (last === 0) throw new Error('the path is too long')
+    const sibling = unhex(each)
+    if (index % 2 === 1 || index === last) {
+      before = await sha(Uint8Array.of(1), sibling, before)
+      after = await sha(Uint8Array.of(1), sibling, after)
+      while (index % 2 === 0 && index !== 0) [index, last] = [halved(index), halved(last)]
+    } else after = await sha(Uint8Array.of(1), after, sibling)
+    index = halved(index)
+    last = halved(last)
+  }
+  if (last !== 0) throw new Error('the path is too short')
+  return [hex(before), hex(after)]
+}
+const compare = async (button) => {
+  const answer = page.querySelector('[data-compared]')
+  const { consistent, root } = button.dataset
+  try {
+    const asked = await fetch(`/v1/proof/consistency?first=${consistent}`)
+    if (!asked.ok) throw new Error('the server gave no proof')
+    const proof = await asked.json()
+    const same = proof.first === proof.second
+    const found = same ? [proof.first_root, proof.second_root] : await rootsOf(Number(consistent), proof.second, root, proof.path)
+    const good = found[0] === root && found[1] === proof.second_root
+    answer.className = `st ${good ? 'accepted' : 'rejected'}`
+    answer.textContent = good
+      ? `The tree of ${proof.second} events begins with the ${consistent} on the chain: your browser hashed both roots from ${proof.path.length} nodes`
+      : `The tree of ${proof.second} events does not begin with the ${consistent} on the chain`
+  } catch (reason) {
+    answer.className = 'st rejected'
+    answer.textContent = `Not compared: ${reason.message}`
   }
 }
 
