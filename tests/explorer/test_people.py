@@ -4,11 +4,13 @@ import inspect
 import json
 import re
 
+from domain.ids import TaskId
 from domain.market import match
-from domain.proof import audit
+from domain.proof import audit, bench, proof
 from domain.treasury import batch, payout
 from domain.work import task
-from explorer.idle import REMEDIES
+from explorer.drawing.history import utilisation
+from explorer.idle import CHEAPEST, REMEDIES, SHORT
 from tests import network
 from tests.explorer.fresh import opened
 from tests.explorer.test_pages import lived, working
@@ -149,6 +151,46 @@ async def test_an_idle_worker_is_told_why_and_what_would_help() -> None:
     assert served["worker"]["leases"] == 1
     assert served["idle"] == []
     assert set(REMEDIES) >= obstacles()
+
+
+async def test_the_last_24_hours_of_a_worker_are_its_time_at_work_over_its_time_online() -> None:
+    it = lived()
+    worker = next(e.event for e in it.events if isinstance(e.event, task.Leased)).worker
+    page = json.loads(await (await opened(it)).text(f"/workers/{worker}.json"))
+    later = json.loads(await (await opened(it, later_us=25 * 3_600_000_000)).text(f"/workers/{worker}.json"))
+    recent, now_us = page["recent"], it.events[-1].at_us
+    begun = dict[tuple[TaskId, int], int]()
+    for e in it.events:
+        if isinstance(e.event, task.Leased | bench.Opened) and e.event.worker == worker:
+            begun[e.event.task, e.event.fence] = e.at_us
+    ended = {
+        (e.event.task, e.event.fence): e.at_us
+        for e in it.events
+        if isinstance(e.event, task.Ended | proof.Committed) and e.event.worker == worker
+    }
+
+    assert recent["work_us"] == sum(ended.get(each, now_us) - at_us for each, at_us in begun.items())
+    assert 0 < recent["online_us"] <= now_us - it.events[0].at_us
+    assert recent["share"] == utilisation([recent["work_us"]], [recent["online_us"]])
+    assert recent["earned"] == int(page["worker"]["earned"])
+    assert (later["recent"]["earned"], later["recent"]["work_us"]) == (0, 0)
+
+
+async def test_the_cheapest_remedy_is_named_first_and_an_empty_market_says_so() -> None:
+    it, creator, workers = network.populated(signs=False)
+    dear = max(workers.values(), key=lambda id: it.world.workers[id].classes[CLASS].price)
+    empty = await (await opened(it)).text(f"/workers/{dear}")
+    for worker in workers.values():
+        it.bid(worker, 300_000_000)
+    it.open(it.submit(creator, 1))
+    page = json.loads(await (await opened(it)).text(f"/workers/{dear}.json"))
+    text = await (await opened(it)).text(f"/workers/{dear}")
+
+    assert "Nothing waits: work comes as soon as somebody opens a job." in empty
+    assert page["cheapest"] == "price"
+    assert page["answer"].startswith("4 pieces wait in 1 job. They pay less than it asks")
+    assert "lost on price" in text
+    assert set(SHORT) == set(REMEDIES) >= set(CHEAPEST)
 
 
 def obstacles() -> set[str]:
