@@ -21,12 +21,13 @@ const setTheme = (name) => {
   say(`Theme: ${name || 'system'}`)
 }
 
+const copied = (text) => {
+  navigator.clipboard?.writeText(text)
+  say(`Copied ${text.length > 40 ? text.slice(0, 20) + '…' : text}`)
+}
 page.addEventListener('click', (event) => {
   const copy = event.target.closest('[data-copy]')
-  if (copy) {
-    navigator.clipboard?.writeText(copy.dataset.copy)
-    say(`Copied ${copy.dataset.copy.length > 40 ? copy.dataset.copy.slice(0, 20) + '…' : copy.dataset.copy}`)
-  }
+  if (copy) copied(copy.dataset.copy)
   if (event.target.closest('[data-theme-switch]')) setTheme(THEMES[(THEMES.indexOf(theme()) + 1) % THEMES.length])
   if (event.target.closest('[data-pause]')) follow.pause(!follow.paused)
   const button = event.target.closest('[data-verify]')
@@ -39,13 +40,15 @@ page.addEventListener('input', (event) => {
   if (slider) slider.style.setProperty('--x', `${event.target.value}%`)
 })
 
-// Keys: / searches, j and k go through the rows of tables, p pauses.
+// Keys: / searches, j and k go through the rows of tables, c copies the id of the row, n goes to the next page, p pauses.
 page.addEventListener('keydown', (event) => {
   if (/INPUT|SELECT|TEXTAREA/.test(event.target.tagName) || event.ctrlKey || event.metaKey || event.altKey) return
   if (event.key === '/') {
     event.preventDefault()
     page.querySelector('.find input').focus()
   } else if (event.key === 'p') follow.pause(!follow.paused)
+  else if (event.key === 'n') page.querySelector('main [rel=next]')?.click()
+  else if (event.key === 'c' && page.activeElement.matches('a.m')) copied(page.activeElement.textContent.replace('#', ''))
   else if (event.key === 'j' || event.key === 'k') {
     const rows = all('tbody tr > td:first-child a, .rows a, .cell')
     const at = rows.indexOf(page.activeElement)
@@ -87,7 +90,7 @@ const follow = {
     return at >= 0 && !/[0-9]/.test(message.data[at + this.about.length])
   },
   held () {
-    return this.paused || page.hidden || Boolean(page.querySelector('[data-live]:hover, [data-live] :focus-visible, .fresh :focus'))
+    return this.paused || page.hidden || Boolean(page.querySelector('[data-live]:hover, [data-live] :focus-visible, .fresh input:focus'))
   },
   due () {
     this.missed += 1
