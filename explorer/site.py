@@ -244,7 +244,7 @@ async def frame(parts: Parts, looking: Look, model: Model, path: str, request: R
         head,
         position,
         at_us,
-        parts.now_us(),
+        looking.now_us,
         head - position,
         behind_us,
         looking.as_of,

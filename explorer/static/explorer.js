@@ -121,7 +121,8 @@ const follow = {
   },
   tell () {
     for (const button of all('[data-pause]')) {
-      button.textContent = this.paused ? (this.missed ? `${this.missed} new · Resume` : 'Resume') : 'Pause'
+      button.textContent = this.paused ? (this.missed ? `${this.missed} new` : 'Resume') : 'Pause'
+      button.title = this.paused ? 'Show it and go on' : ''
       button.setAttribute('aria-pressed', String(this.paused))
     }
   },

@@ -12,6 +12,7 @@ from domain.proof import audit, proof, ruling
 from domain.work import job, task, tiles
 from explorer.drawing import charts, costs, wall
 from explorer.drawing.pictures import png_of
+from explorer.pages.work.job import ORDER
 from projections.explorer.audits import Round
 from projections.explorer.jobs import Job
 from projections.explorer.tasks import Attempt
@@ -175,3 +176,11 @@ async def test_of_the_money_the_workers_part_is_what_they_earned() -> None:
     accepted = [e.event for e in it.events if isinstance(e.event, ruling.Accepted) and e.event.job == job_of(it)]
 
     assert page["money"]["earned"] == sum(each.shares.worker for each in accepted)
+
+
+async def test_the_legend_holds_every_state_while_the_job_goes_on() -> None:
+    def legend(text: str) -> int:
+        return text.partition('class="sp legend"')[2].partition("</div>")[0].count("<b>")
+
+    assert legend(await (await opened(working())).text(f"/jobs/{job_of(working())}")) == len(ORDER)
+    assert legend(await (await opened(lived())).text(f"/jobs/{job_of(lived())}")) == 1

@@ -39,6 +39,14 @@ async def test_whatever_is_linked_from_a_past_page_was_there_then() -> None:
                 assert (await explorer.get(each)).status_code == 200, each
 
 
+async def test_how_long_something_took_is_told_as_of_the_past() -> None:
+    it = working()
+    id, opened_at = job_of(it), next(e for e in it.events if e.event.verb() == "job.opened")
+    text = await (await opened(it, later_us=3_600_000_000)).text(f"/jobs?as_of={opened_at.pos}")
+
+    assert re.search(rf">{id}</a>.*>0\.0 s</td>", text, re.DOTALL)
+
+
 def test_only_links_to_pages_are_kept_in_the_past() -> None:
     kept = staying('<a class="m" href="/jobs/job-1#f0">', 7), staying('<svg><a href="/map?country=CH">', 7)
     same = ['<a href="/v1/log">', '<a data-latest href="/">', '<link href="/static/x.css">', '<a href="/jobs?as_of=3">', '<a href="#x">']

@@ -16,7 +16,7 @@ from projections.explorer.workers import Standing
 ASKED = 8
 """Free workers shown of each class, the first to be asked first."""
 KEPT = {
-    "eligible": "free, and asked in this order",
+    "eligible": "free",
     "price": "asks more than the limit",
     "no_bid": "has no bid",
     "no_score": "has no score yet",

@@ -130,6 +130,11 @@ class Page(Model):
         return self.job.job
 
     @property
+    def legend(self) -> list[tuple[str, int]]:
+        """Every state while the job goes on, so that nothing moves when the first or the last piece of one comes or goes."""
+        return [(name, self.counts.get(name, 0)) for name in ORDER if self.counts.get(name) or not self.job.closed_us]
+
+    @property
     def pictured(self) -> bool:
         """Whether the wall has room for pictures."""
         return len(self.frames) <= PICTURED
