@@ -10,7 +10,7 @@ import pytest
 
 from domain.proof import audit, proof, ruling
 from domain.work import job, task, tiles
-from explorer.drawing import charts, costs, wall
+from explorer.drawing import charts, costs, lanes, wall
 from explorer.drawing.pictures import png_of
 from explorer.pages.work.job import ORDER
 from projections.explorer.audits import Round
@@ -184,3 +184,40 @@ async def test_the_legend_holds_every_state_while_the_job_goes_on() -> None:
 
     assert legend(await (await opened(working())).text(f"/jobs/{job_of(working())}")) == len(ORDER)
     assert legend(await (await opened(lived())).text(f"/jobs/{job_of(lived())}")) == 1
+
+
+async def test_the_lanes_show_who_was_convicted_and_who_went_away() -> None:
+    it = lived()
+    wrong = next(e for e in it.events if isinstance(e.event, audit.Closed) and e.event.result == "invalid" and e.event.job)
+    assert isinstance(wrong.event, audit.Closed)
+    page = json.loads(await (await opened(it)).text(f"/jobs/{job_of(it)}.json"))
+    off = {lane["worker"]: lane["off"] for lane in page["lanes"]["lanes"]}
+    span = page["lanes"]["span"]
+
+    assert off[wrong.event.worker]["word"] == "quarantined"
+    assert off[wrong.event.worker]["x"] == pytest.approx(
+        100 * (wrong.at_us - span["start_us"]) / (span["end_us"] - span["start_us"]), abs=0.01
+    )
+    assert any(each is None for each in off.values())
+    assert ">quarantined</text>" in await (await opened(it)).text(f"/jobs/{job_of(it)}")
+
+
+def test_a_lane_shows_where_a_lease_ends_if_that_is_soon() -> None:
+    leased = Attempt("job-1/1", 1, worker="worker-2", leased_us=0, expires_us=12_000_000, status="leased")
+    soon = lanes.draw([leased], {}, 10_000_000, live=True, away={"worker-2": lanes.Away(4_000_000, "offline")})
+    late = lanes.draw([leased], {}, 3_000_000, live=True)
+
+    assert soon is not None
+    assert late is not None
+    assert soon.lanes[0].expires_x == pytest.approx(soon.span.x(12_000_000))
+    assert soon.lanes[0].off is not None
+    assert soon.lanes[0].off.x == soon.span.x(4_000_000)
+    assert (late.lanes[0].expires_x, late.lanes[0].off) == (None, None)
+
+
+async def test_a_piece_lists_the_hashes_that_each_attempt_committed_to() -> None:
+    it = lived()
+    proofs = [e.event for e in it.events if isinstance(e.event, proof.Committed) and e.event.job == job_of(it) and not e.event.late]
+    page = json.loads(await (await opened(it)).text(f"/jobs/{proofs[0].task}.json"))
+
+    assert page["raws"] == {str(each.fence): list(each.raw) for each in proofs if each.task == proofs[0].task}

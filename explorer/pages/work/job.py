@@ -14,11 +14,11 @@ from explorer.look import Look, Wrong, encode
 from explorer.model import Model
 from explorer.pages.work import bids
 from explorer.words import count, listed, seconds
-from projections.explorer.audits import Round
+from projections.explorer.audits import Audit, Round
 from projections.explorer.events import Line
 from projections.explorer.jobs import Job
 from projections.explorer.tasks import Attempt, Task
-from projections.explorer.workers import Standing
+from projections.explorer.workers import Standing, Worker
 from projections.finance.balances import Balance
 from projections.finance.journal import StatementLine
 
@@ -169,13 +169,32 @@ async def model(look: Look) -> Page:
         {name: n for name in ORDER if (n := sum(states.look(each.state) == name for each in pieces))},
         start + len(pieces) if found.next else None,
         min((each.task.accepted_us for each in pieces if each.task.accepted_us), default=0),
-        lanes.draw(attempts, standings, look.now_us, live=look.as_of is None and job.closed_us is UNSET),
+        lanes.draw(attempts, standings, look.now_us, live=look.as_of is None and job.closed_us is UNSET, away=await away(look, attempts)),
         bids.bids(job, attempts, standings, look.world, look.now_us),
         matches.rows,
         encode(matches.next) if matches.next else None,
         await entries(look, job),
         (await look.page(Line, {"stream": job.job}, limit=LINES)).rows,
     )
+
+
+async def away(look: Look, attempts: Sequence[Attempt]) -> dict[str, lanes.Away]:
+    """Of those who worked on it: who was convicted or went away since, and when."""
+    found: dict[str, lanes.Away] = {}
+    for id in sorted({str(each.worker) for each in attempts})[:SPOTTED]:
+        worker = await look.get(Worker, id)
+        if worker is None:
+            continue
+        audit = (
+            await look.get(Audit, worker.quarantine_audit)
+            if (worker.quarantined_us or 0) > look.now_us and worker.quarantine_audit
+            else None
+        )
+        if audit and audit.closed_us:
+            found[id] = lanes.Away(int(audit.closed_us), "quarantined")
+        elif worker.presence == "offline" and worker.offline_us:
+            found[id] = lanes.Away(int(worker.offline_us), "offline")
+    return found
 
 
 async def looked_at(look: Look, tasks: Sequence[Task]) -> dict[str, list[Round]]:
