@@ -5,6 +5,9 @@ import re
 
 import pytest
 
+from domain.proof import beacon
+from domain.treasury import account
+from domain.work import job
 from explorer.site import staying
 from tests.explorer.fresh import opened
 from tests.explorer.test_browser import SHOWN_MS_MAX, browser, served
@@ -120,3 +123,24 @@ def test_keys_copy_an_id_and_turn_the_page_and_a_pause_by_click_ends(free_port: 
         page.click("[data-pause]")
         page.mouse.move(0, 0)
         page.wait_for_function("old => document.querySelector('tbody tr td').innerText !== old", arg=newest, timeout=SHOWN_MS_MAX)
+
+
+async def test_the_search_knows_hashes_addresses_and_transactions_of_all_kinds() -> None:
+    it = lived()
+    explorer = await opened(it)
+    events = [e.event for e in it.events]
+    submitted = next(each for each in events if isinstance(each, job.Submitted))
+    drawn = next(e for e in it.events if isinstance(e.event, beacon.Drawn))
+    assert isinstance(drawn.event, beacon.Drawn)
+    address = next(each for each in events if isinstance(each, account.Changed) and each.payout_address)
+    asked = {
+        submitted.manifest_sha256: f"/jobs/{submitted.job}",
+        submitted.spec_sha256.upper(): f"/jobs/{submitted.job}",
+        drawn.event.block_hash: f"/events/{drawn.pos}",
+        drawn.event.block_hash.removeprefix("0x"): f"/events/{drawn.pos}",
+        address.payout_address: f"/accounts/{address.account}",
+    }
+    for text, place in asked.items():
+        answer = await explorer.get(f"/search?q={text}")
+        found = [answer.headers.get("location")] if answer.status_code == 303 else links(answer.text)
+        assert place in found, text
