@@ -144,3 +144,16 @@ async def test_the_search_knows_hashes_addresses_and_transactions_of_all_kinds()
         answer = await explorer.get(f"/search?q={text}")
         found = [answer.headers.get("location")] if answer.status_code == 303 else links(answer.text)
         assert place in found, text
+
+
+@pytest.mark.system
+@pytest.mark.timeout(120)
+def test_without_script_there_is_no_button_that_does_nothing(free_port: int) -> None:
+    with served(free_port) as it, browser() as chromium:
+        dumb, clever = (chromium.new_context(java_script_enabled=each, base_url=it.url).new_page() for each in (False, True))
+        seen = []
+        for page in (dumb, clever):
+            page.goto("/events/7")
+            seen.append([page.is_visible(each) for each in ("[data-verify]", "[data-theme-switch]", "h1 .cp", "h1")])
+
+    assert seen == [[False, False, False, True], [True, True, True, True]]

@@ -63,7 +63,10 @@ async def by_hash(look: Look, word: str) -> list[Found]:
 
 async def named(look: Look, word: str) -> list[Found]:
     names = [name for each in spellings(word) for name in (await look.page(Name, {"name": each}, limit=3)).rows]
-    return [Found(href(each.thing) or f"/events/{each.thing}", each.thing, f"by this {each.what}") for each in names]
+    return [
+        Found(href(each.thing) or f"/events/{each.thing}", each.thing if href(each.thing) else f"#{each.thing}", f"by this {each.what}")
+        for each in names
+    ]
 
 
 async def known(look: Look, word: str) -> list[Found]:
