@@ -9,6 +9,7 @@ from functools import cache
 import pytest
 
 from domain.proof import audit, proof, ruling
+from domain.units import Units
 from domain.work import job, task, tiles
 from explorer.drawing import charts, costs, lanes, wall
 from explorer.drawing.pictures import png_of
@@ -115,6 +116,15 @@ def test_the_cost_of_the_last_attempts_begins_at_what_was_spent_before() -> None
     assert heights(curve.bound)[-1] == pytest.approx(charts.HEIGHT - charts.TOP * 0.7)
 
 
+def test_what_left_the_escrow_is_the_price_of_accepted_work_and_the_fee_of_cancelled_work() -> None:
+    made = [
+        Attempt("job-1/1", n, price=Units(20), earned=Units(17 if name != "cancelled" else 2), status=name)
+        for n, name in enumerate(("accepted", "matured", "cancelled"))
+    ]
+
+    assert [costs.cost(each) for each in made] == [20, 20, 2]
+
+
 @cache
 def audited() -> tuple[Network, audit.Opened, int]:
     it = working()
@@ -144,6 +154,9 @@ def test_a_drawn_tile_lies_where_it_is_on_its_piece() -> None:
         (1, 1, 25, 0, 25, 100),
         (2, 3, 75, 0, 25, 100),
     ]
+    (alone,) = wall.spots(cut((100, 100), (4, 4), 1), 6, [Round("audit-1", 1, regions=(0,))])
+
+    assert (alone.x, alone.y, alone.width, alone.height) == (0, 0, 100, 100)
     assert [(spot.x, spot.y, spot.width, spot.height) for spot in square] == [(50, 0, 50, 50), (50, 50, 50, 50)]
 
 

@@ -2,7 +2,9 @@
 
 import json
 
-from domain.treasury import batch, payout
+from domain.event import Event
+from domain.proof import beacon
+from domain.treasury import anchor, batch, payout
 from tests.explorer.fresh import opened
 from tests.explorer.test_pages import lived, working
 
@@ -13,6 +15,14 @@ def sent() -> tuple[batch.Signed, dict[str, int]]:
     final = next(e.event for e in it.events if isinstance(e.event, batch.Finalised))
     signed = next(e.event for e in it.events if isinstance(e.event, batch.Signed) and e.event.batch == final.batch)
     return signed, {e.event.verb(): e.pos for e in it.events if e.stream == signed.batch}
+
+
+def seen(event: Event) -> int:
+    """The block of the chain that it names; zero: none."""
+    match event:
+        case beacon.Drawn(block_number=block) | anchor.Anchored(block=block) | anchor.Reconciled(block=block):
+            return block
+    return 0
 
 
 async def test_a_batch_shows_each_step_with_its_event() -> None:
@@ -41,6 +51,9 @@ async def test_what_a_batch_still_waits_for_is_said() -> None:
     text = await explorer.text(f"/payouts/{signed.batch}?as_of={at['batch.mined']}")
 
     assert [step["name"] for step in early["steps"] if not step["at_us"]] == ["Sent", "Mined", "Final"]
+    known = [seen(e.event) for e in lived().events if e.pos <= at["batch.mined"]]
+    block = next(e.event.block for e in lived().events if isinstance(e.event, batch.Mined) and e.event.batch == signed.batch)
+    assert mined["confirmations"] == max(block, *known) - block + 1
     assert early["confirmations"] is None
     assert [step["name"] for step in mined["steps"] if not step["at_us"]] == ["Final"]
     assert f"of {mined['finality']} block" in mined["steps"][-1]["note"]

@@ -10,7 +10,7 @@ from domain.proof import audit, bench, proof
 from domain.treasury import batch, payout
 from domain.work import task
 from explorer.drawing.history import utilisation
-from explorer.idle import CHEAPEST, REMEDIES, SHORT
+from explorer.idle import CHEAPEST, REMEDIES, SHORT, Reason, cheapest
 from tests import network
 from tests.explorer.fresh import opened
 from tests.explorer.test_pages import lived, working
@@ -97,9 +97,22 @@ async def test_an_audit_frames_on_its_frame_what_each_round_looked_at() -> None:
 
     assert spots.pop(wrong.task) == [(n, region) for n, each in enumerate(rounds, 1) for region in each.regions]
     assert not any(spots.values())
-    assert [cell["number"] // 4 for cell in cells[:-1]] == [cells[0]["number"] // 4] * 3
+    number = int(wrong.task.partition("/")[2])
+    first = number - (number - 1) % 4
+    assert [cell["number"] for cell in cells] == [*range(first, first + 4)]
     assert "Where on the frame" in text
     assert ">round 1</text>" in text
+
+
+async def test_the_pieces_beside_an_audited_one_are_those_of_its_frame() -> None:
+    it = lived()
+    later = next(
+        e.event for e in it.events if isinstance(e.event, audit.Opened) and e.event.job and int(e.event.task.partition("/")[2]) > 4
+    )
+    page = json.loads(await (await opened(it)).text(f"/audits/{later.audit}.json"))
+
+    assert page["place"]["frame"] == 1
+    assert [cell["number"] for cell in page["place"]["cells"]] == [5, 6, 7, 8]
 
 
 async def test_an_audit_says_why_it_was_drawn() -> None:
@@ -191,6 +204,8 @@ async def test_the_cheapest_remedy_is_named_first_and_an_empty_market_says_so() 
     assert page["answer"].startswith("4 pieces wait in 1 job. They pay less than it asks")
     assert "lost on price" in text
     assert set(SHORT) == set(REMEDIES) >= set(CHEAPEST)
+    mixed = [Reason(why, 1, 1, 1, REMEDIES[why]) for why in ("own_job", "memory", "price", "model")]
+    assert [each and each.why for each in (cheapest(mixed), cheapest(mixed[:1]))] == ["price", None]
 
 
 def obstacles() -> set[str]:

@@ -149,7 +149,7 @@ async def of_batch(look: Look, batch: Batch | None, id: str, rows: Sequence[Payo
     lines = [line for stream in streams for line in (await look.page(Line, {"stream": stream})).rows]
     lines.sort(key=lambda line: -line.position)
     reconciled = None
-    if batch is not None and batch.final_us:
+    if batch is not None:
         found = (await look.page(Reconciliation, {"asset": str(batch.asset)}, after=(batch.position or 0,), limit=1, newest=False)).rows
         reconciled = found[0] if found else None
     policies = (await look.page(Policy, limit=1)).rows
