@@ -3,13 +3,33 @@
 It is the ledger's own judgement, asked again of the world as it is; nothing here decides anything.
 """
 
+from collections.abc import Sequence
+
 from domain.ids import WorkerId, job_id
 from domain.market import match
 from domain.parts import Job, Worker
 from domain.value import Value
 from domain.world import World
+from explorer.words import count
 
 JOBS_MAX = 500
+
+SHORT = {
+    "eligible": "it may have them",
+    "price": "lost on price",
+    "no_class": "another engine or class",
+    "no_bid": "no bid",
+    "no_score": "no score",
+    "bid_expired": "its bid has expired",
+    "score_too_old": "its score is too old",
+    "own_job": "its owner's own jobs",
+    "memory": "memory",
+    "country": "country",
+    "model": "devices",
+    "failed_job": "reliability: it failed in them",
+}
+CHEAPEST = ("eligible", "no_score", "score_too_old", "bid_expired", "no_bid", "price", "no_class", "model", "memory", "country")
+"""What costs its owner nothing, then less of a price, then another machine. Nothing helps against the rest."""
 
 REMEDIES = {
     "eligible": "It may have these: they go to it as soon as no cheaper worker is free.",
@@ -37,6 +57,10 @@ class Reason(Value):
     """The highest limit among them: minor units per thousand work units."""
     remedy: str
 
+    @property
+    def short(self) -> str:
+        return SHORT[self.why]
+
 
 def reasons(world: World, id: WorkerId, at_us: int) -> list[Reason]:
     """The most pieces first; nothing if nothing waits, or the worker is not there to be asked. Of the jobs the oldest."""
@@ -52,6 +76,31 @@ def reasons(world: World, id: WorkerId, at_us: int) -> list[Reason]:
         for why, jobs in found.items()
     ]
     return sorted(counted, key=lambda each: (-each.pieces, each.why))
+
+
+def cheapest(found: Sequence[Reason]) -> Reason | None:
+    """The one whose remedy costs least; none if nothing that waits can be had."""
+    helps = [each for each in found if each.why in CHEAPEST]
+    return min(helps, key=lambda each: CHEAPEST.index(each.why), default=None)
+
+
+def answer(world: World, id: WorkerId, at_us: int, found: Sequence[Reason]) -> str:
+    """Why it has nothing to do, in a sentence."""
+    worker = world.workers.get(id)
+    if worker is None or worker.kind == "checker":
+        return ""
+    if worker.quarantined_us > at_us:
+        return "It is in quarantine: nobody gives it work before that ends."
+    if worker.presence != "online":
+        return "It is offline: start it, and it is asked."
+    if worker.mode != "active":
+        return f"It is {worker.mode}: its owner makes it active again."
+    if not found:
+        return "Nothing waits: work comes as soon as somebody opens a job."
+    best = cheapest(found)
+    pieces = sum(each.pieces for each in found)
+    waits = f"{count(pieces, 'piece')} {'waits' if pieces == 1 else 'wait'} in {count(sum(each.jobs for each in found), 'job')}."
+    return f"{waits} {best.remedy}" if best else f"{waits} None of them can be had."
 
 
 def hindrance(world: World, job: Job, worker: Worker, at_us: int) -> str:

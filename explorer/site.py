@@ -6,6 +6,7 @@ It answers whatever the API has no route for. Nothing in a page comes from anywh
 
 import csv
 import io
+import re
 from collections.abc import Awaitable, Callable
 from typing import ClassVar, NamedTuple
 
@@ -24,7 +25,7 @@ from explorer.drawing import pictures
 from explorer.look import Look, Missing, Unread, Wrong
 from explorer.model import Frame, Model
 from explorer.pages import overview
-from explorer.pages.money import accounts, market, payouts
+from explorer.pages.money import accounts, explain, market, payouts
 from explorer.pages.record import audits, events, search, trail
 from explorer.pages.work import job, jobs, network, task, workers
 from explorer.parts import Parts
@@ -37,6 +38,8 @@ QUIET_US, BEHIND_US = 10_000_000, 2_000_000
 THEMES = {"light", "dark"}
 QUERY_MAX = 20
 RETRY_S = "5"
+PLACE = re.compile(r'(<a (?!data-latest)[^>]*?href="/(?!v1/|static/|pictures/))([^"#]*)')
+"""A link to another page."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -67,6 +70,7 @@ PAGES = (
     Page("/payouts/{payout}", payouts.payout),
     Page("/accounts", accounts.accounts),
     Page("/accounts/{account}", accounts.account),
+    Page("/explain/{posting}", explain.model),
     Page("/audits", audits.audits),
     Page("/audits/{audit}", audits.audit),
     Page("/trail", trail.model),
@@ -152,6 +156,7 @@ class Site:
 
         query = Asked({name: value for name, value in request.query_params.items() if value})
         text = self._env.get_template(model.template).render(page=model, frame=its, decimals=decimals, query=query, told=told)
+        text = text if its.as_of is None else staying(text, its.as_of)
         return Response(text, status, HEADERS | {"Gridledger-Position": str(its.position)}, "text/html")
 
     async def picture(self, request: Request) -> Response:
@@ -195,6 +200,17 @@ def beside(api: ASGIApp, pages: ASGIApp) -> ASGIApp:
     return answer
 
 
+def staying(text: str, as_of: int) -> str:
+    """A page of the past whose links lead to pages of the same past, but for those back to the present."""
+
+    def then(found: re.Match[str]) -> str:
+        if "as_of=" in found[2]:
+            return found[0]
+        return f"{found[1]}{found[2]}{'&amp;' if '?' in found[2] else '?'}as_of={as_of}"
+
+    return PLACE.sub(then, text)
+
+
 def suffix(path: str) -> tuple[str, str]:
     """The page's own address, and the form that is asked for."""
     for form in ("json", "csv"):
@@ -208,6 +224,8 @@ def explained(reason: Exception, looking: Look) -> Fault:
     match reason:
         case Unread():
             return Fault(202, "Not here yet", f"The log has {reason.what}; this page stands at #{looking.position} and follows.")
+        case Missing(what="a page here"):
+            return Fault(404, "Nothing here", "There is no page of this name.")
         case Missing():
             return Fault(404, "Nothing here", f"The ledger does not have {reason.what}, up to #{looking.head.size}.")
         case Wrong():
@@ -240,7 +258,7 @@ async def frame(parts: Parts, looking: Look, model: Model, path: str, request: R
         head,
         position,
         at_us,
-        parts.now_us(),
+        looking.now_us,
         head - position,
         behind_us,
         looking.as_of,

@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -10,11 +11,12 @@ from urllib.parse import quote, urlencode
 import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from domain.accounts import USDC
 from domain.policy import DAY, MINUTE
 from explorer import states
+from explorer.drawing import wall
 
 FOLDER = Path(__file__).parent
 DECIMALS: dict[str, int] = {USDC: 6}
@@ -50,6 +52,13 @@ def link(id: object) -> Markup:
     text = "" if id is msgspec.UNSET else str(id)
     target = href(text)
     return Markup('<a class="m" href="{}">{}</a>').format(target, text) if target else Markup("{}").format(text)
+
+
+def linked(text: str) -> Markup:
+    """A sentence of ours with its ids linked."""
+    ends = [0, *(end for found in ID.finditer(text) for end in found.span()), len(text)]
+    bits = [text[start:end] for start, end in pairwise(ends)]
+    return Markup("").join(link(bit) if n % 2 else escape(bit) for n, bit in enumerate(bits))
 
 
 def event_link(position: object) -> Markup:
@@ -225,6 +234,7 @@ def environment() -> Environment:
     )
     filters: dict[str, Any] = {
         "link": link,
+        "linked": linked,
         "event": event_link,
         "hash": hash_,
         "short": short,
@@ -247,6 +257,7 @@ def environment() -> Environment:
         "glyph": glyph,
         "ledger_account": ledger_account,
         "of_job": states.of_job,
+        "shape": wall.shape,
         "of_worker": states.of_worker,
         "plain": plain_money,
         "path": quote,

@@ -6,6 +6,7 @@ from projections.explorer.events import Events
 from projections.explorer.house import House
 from projections.explorer.jobs import Jobs
 from projections.explorer.market import Market
+from projections.explorer.names import Names
 from projections.explorer.overview import Overviews
 from projections.explorer.payouts import Deposits, Payouts
 from projections.explorer.tasks import Tasks
@@ -20,7 +21,7 @@ from projections.row import Projection, Row
 
 ALL: tuple[Projection, ...] = (
     *(Events(), Overviews(), Jobs(), Tasks(), Workers(), Market(), Audits(), Payouts(), Deposits(), Accounts(), House()),
-    *(Balances(), Journal(), Statements(), Parties(), History(), Attendance(), Map()),
+    *(Balances(), Journal(), Statements(), Parties(), History(), Attendance(), Map(), Names()),
 )
 
 

@@ -78,6 +78,7 @@ PAGES = (
     Pages("/v1/growth", history.Pace, ("unit",)),
     Pages("/v1/flows", history.Flow, ("unit", "asset")),
     Pages("/v1/workers/{id}/days", attendance.WorkerDay, fixed=(("worker", "{id}"),)),
+    Pages("/v1/workers/{id}/hours", attendance.WorkerHour, fixed=(("worker", "{id}"),)),
     Pages("/v1/workers/{id}/sessions", attendance.Session, fixed=(("worker", "{id}"),)),
 )
 SINGLES = (

@@ -10,6 +10,7 @@ from api.reads.views import NotReached, Past, Several, answer
 from domain.value import Value
 from projections.explorer.accounts import AccountKey
 from projections.explorer.events import Line
+from projections.explorer.names import Name, spellings
 from projections.explorer.payouts import Batch, Deposit
 from projections.row import ID
 
@@ -73,15 +74,25 @@ async def by_hash(views: Several, text: str) -> list[Found]:
     deposits = (await views.page(Deposit, where={"tx": text}, limit=EACH_MAX)).rows
     key = (await views.get(AccountKey, text)).row
     lines = (await views.page(Line, where={"cmd": text}, limit=1)).rows
+    names = [
+        name for each in spellings(text) for name in (await views.page(Name, where={"name": each}, limit=EACH_MAX, descending=True)).rows
+    ]
+    things = [
+        *(row.batch for row in batches),
+        *(row.deposit for row in deposits),
+        *([str(key.account)] if key else []),
+        *(name.thing for name in names),
+    ]
     return [
-        *(of_id(row.batch) for row in batches),
-        *(of_id(row.deposit) for row in deposits),
-        *([of_id(str(key.account))] if key else []),
+        *(of_id(each) for each in dict.fromkeys(things)),
         *(Found("command", text, f"/v1/events?cmd={text}") for _ in lines),
     ]
 
 
 def of_id(id: str) -> Found:
+    """An id, or the position of an event."""
+    if id.isdecimal():
+        return Found("event", id, f"/v1/events/{id}")
     kind = "task" if "/" in id else id.partition("-")[0]
     return Found(kind, id, f"/v1/{READ[kind]}/{id}" if kind in READ else f"/v1/streams/{id}")
 

@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 
-from domain.policy import DAY
+from domain.policy import DAY, HOUR
 from domain.value import Value
 from explorer.drawing import charts
 from explorer.drawing.history import COUNT_MIN, Level, Window, areas, utilisation
 from explorer.drawing.plots import Line, Plot
 from explorer.look import Look
 from projections.explorer.workers import Worker
-from projections.network.attendance import Session, WorkerDay
+from projections.network.attendance import Session, WorkerDay, WorkerHour
 
-DAYS, STRIP_US, SESSIONS = 30, 7 * DAY, 200
+DAYS, HOURS, STRIP_US, SESSIONS = 30, 24, 7 * DAY, 200
 
 
 class Strip(Value):
@@ -40,8 +40,32 @@ async def days(look: Look, worker: Worker, asset: str) -> list[Plot]:
     lines = [Line("leases at work", "c1", over.means(work)), Line("online", "c0", over.means(online))]
     return [
         Plot("Earned by day", "", "bars", *over.times, [Line("earned", "c2", earned)], asset, sum(earned)),
-        Plot("Utilisation", utilisation(work, online), "steps", *over.times, lines),
+        Plot("Utilisation by day", utilisation(work, online), "steps", *over.times, lines),
     ]
+
+
+class Recent(Value):
+    """The last 24 hours, the one that goes on among them."""
+
+    plot: Plot
+    share: str
+    work_us: int
+    """At work, every lease counted by itself."""
+    online_us: int
+    earned: int
+
+
+async def recent(look: Look, worker: Worker) -> Recent:
+    rows = (await look.page(WorkerHour, {"worker": worker.worker}, limit=HOURS)).rows
+    last = max(look.ledger_us, look.now_us) // HOUR
+    over = Window(last - HOURS + 1, HOURS, 1, HOUR, max(look.ledger_us, look.now_us))
+    starts = [row.hour for row in rows]
+    online = areas(over, starts, rows, Level(int(worker.presence == "online"), "online", "online_area_us"))
+    work = areas(over, starts, rows, Level(worker.leases, "work", "work_area_us"))
+    lines = [Line("leases at work", "c1", over.means(work)), Line("online", "c0", over.means(online))]
+    share = utilisation(work, online)
+    earned = sum(over.over(starts, [row.earned for row in rows]))
+    return Recent(Plot("The last 24 hours", share, "steps", *over.times, lines, ""), share, sum(work), sum(online), earned)
 
 
 async def strip(look: Look, worker: Worker) -> Strip | None:

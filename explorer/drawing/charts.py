@@ -7,6 +7,8 @@ from domain.value import Value
 
 STEPS_US = tuple(n * unit for unit in (1_000_000, 60_000_000, 3_600_000_000, 86_400_000_000) for n in (1, 2, 5, 10, 15, 30))
 TICKS_MAX = 12
+HEIGHT, TOP = 40, 38
+"""Of a step chart's frame, and of its highest level."""
 
 
 class Part(Value):
@@ -75,12 +77,13 @@ def buckets(times: Sequence[int], count: int) -> list[int]:
     return found
 
 
-def steps(changes: Sequence[tuple[int, int]], over: Span) -> str:
-    """The path of a step chart in a frame of 100 by 40, of running sums of (time, change)."""
-    level, points, levels = 0, dict[float, int](), [1]
+def steps(changes: Sequence[tuple[int, int]], over: Span, level: int = 0, top: int = 0) -> str:
+    """The path of a step chart in a frame of 100 by HEIGHT, of running sums of (time, change) from a level on. `top` is what the whole
+    height stands for, if that is not the highest level."""
+    start, points, levels = level, dict[float, int](), [1, level]
     for at_us, change in changes:
         level += change
         levels.append(level)
         points[over.x(at_us)] = level
-    scale = 38 / max(levels)
-    return "M0 40" + "".join(f"H{x:.2f}V{40 - each * scale:.2f}" for x, each in points.items()) + "H100"
+    scale = TOP / (top or max(levels))
+    return f"M0 {HEIGHT - start * scale:g}" + "".join(f"H{x:.2f}V{HEIGHT - each * scale:.2f}" for x, each in points.items()) + "H100"

@@ -1,6 +1,7 @@
 """Attempts over time, a lane for each worker: who did what when, and what was said of it."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from domain.ids import order
 from domain.units import Units
@@ -23,12 +24,30 @@ class Bar(Value):
     """Where it was accepted or rejected, if that was after its proof."""
 
 
+class Off(Value):
+    """A stretch in which the worker gets nothing, up to the end of the lane."""
+
+    x: float
+    width: float
+    word: str
+
+
+class Away(NamedTuple):
+    """Why a worker gets nothing, and since when."""
+
+    since_us: int
+    word: str
+
+
 class Lane(Value):
     worker: str
     bid: Units | None
     accepted: int
     rejected: int
     bars: list[Bar]
+    off: Off | None
+    expires_x: float | None
+    """Where the lease that it holds comes to its end."""
 
 
 class Lanes(Value):
@@ -40,24 +59,41 @@ class Lanes(Value):
 Standings = Mapping[tuple[str, str], Standing]
 
 
-def draw(attempts: Sequence[Attempt], standings: Standings, now_us: int, *, live: bool) -> Lanes | None:
+def draw(
+    attempts: Sequence[Attempt], standings: Standings, now_us: int, *, live: bool, away: Mapping[str, Away] | None = None
+) -> Lanes | None:
     """None: nobody has worked yet."""
     if not attempts:
         return None
     ends = [end(each, now_us) for each in attempts]
     verdicts = [each.ended_us or 0 for each in attempts if each.ended_us]
-    span = charts.span([*(each.leased_us or 0 for each in attempts), *ends, *verdicts, *([now_us] if live else [])])
+    starts = [each.leased_us or 0 for each in attempts]
+    soon = now_us + (now_us - min(starts)) // 2
+    expiries = [each.expires_us for each in attempts if live and each.status == "leased" and now_us < (each.expires_us or 0) <= soon]
+    span = charts.span([*starts, *ends, *verdicts, *([now_us] if live else []), *(int(each or 0) for each in expiries)])
     workers = sorted({str(each.worker) for each in attempts}, key=order)
-    return Lanes(span, span.x(now_us) if live else None, [lane(who, attempts, standings, span, now_us) for who in workers])
+    return Lanes(
+        span, span.x(now_us) if live else None, [lane(who, attempts, standings, span, now_us, (away or {}).get(who)) for who in workers]
+    )
 
 
-def lane(worker: str, attempts: Sequence[Attempt], standings: Standings, span: charts.Span, now_us: int) -> Lane:
+def lane(worker: str, attempts: Sequence[Attempt], standings: Standings, span: charts.Span, now_us: int, away: Away | None = None) -> Lane:
     its = [each for each in attempts if each.worker == worker]
     standing = standings.get((worker, str(its[0].cls)))
     bars = [bar(each, span, now_us, standing) for each in reversed(its)]
     accepted = sum(each.state in {"accepted", "matured"} for each in bars)
     rejected = sum(each.state == "rejected" for each in bars)
-    return Lane(worker, (standing.price_per_kwu or None) if standing else None, accepted, rejected, bars)
+    bid = (standing.price_per_kwu or None) if standing else None
+    expiries = [int(each.expires_us or 0) for each in its if each.status == "leased" and now_us < (each.expires_us or 0) < span.end_us]
+    return Lane(worker, bid, accepted, rejected, bars, off(away, span), span.x(expiries[0]) if expiries else None)
+
+
+def off(away: Away | None, span: charts.Span) -> Off | None:
+    """None: it is there, or went after what is drawn."""
+    if away is None or away.since_us >= span.end_us:
+        return None
+    x = span.x(away.since_us)
+    return Off(x, round(100 - x, 3), away.word)
 
 
 def bar(attempt: Attempt, span: charts.Span, now_us: int, standing: Standing | None) -> Bar:

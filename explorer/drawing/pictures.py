@@ -14,6 +14,7 @@ from typing import TypeVar
 from domain.proof import proof
 from domain.work import manifest, tiles
 from domain.work.objects import ObjectMissing
+from explorer.drawing import wall
 from explorer.look import Look, Missing, event_at
 from explorer.parts import Parts
 from projections.explorer.audits import Audit, Round, Verdict
@@ -117,22 +118,20 @@ def remember(kept: OrderedDict[K, V], key: K, value: V, most: int) -> None:
 
 
 def png_of(size: tiles.Pair, grid: tiles.Pair, numbers: Sequence[int], raws: Sequence[bytes]) -> bytes:
-    """Tiles of one frame in the rows that they take up, as wide as the frame; where there are none it is transparent."""
+    """Tiles of one frame in what holds all of them; where there are none it is transparent."""
     boxes = {number: tiles.box(size, grid, number) for number in numbers}
-    top = min(box.y for box in boxes.values())
-    bottom = max(box.y + box.height for box in boxes.values())
+    left, top, width, height = wall.extent(list(boxes.values()))
     step = -(-size[0] // WIDTH_MAX)
-    lines = [bytearray(4 * len(range(0, size[0], step))) for _ in range(top, bottom, step)]
+    lines = [bytearray(4 * len(range(0, width, step))) for _ in range(0, height, step)]
     for (_, box), content in zip(boxes.items(), raws, strict=True):
         raw = tiles.unpack(content)
         if (raw.width, raw.height) != (box.width, box.height):
             raise Missing("pixels of this shape")
         values = raw.values()
         for y in range(-(-(box.y - top) // step) * step + top, box.y + box.height, step):
-            first = -(-box.x // step) * step
-            for x in range(first, box.x + box.width, step):
+            for x in range(-(-(box.x - left) // step) * step + left, box.x + box.width, step):
                 at = ((y - box.y) * box.width + x - box.x) * tiles.CHANNELS
-                place = x // step * 4
+                place = (x - left) // step * 4
                 lines[(y - top) // step][place : place + 4] = bytes((*map(shown, values[at : at + 3]), 255))
     return png(lines)
 

@@ -21,29 +21,34 @@ const setTheme = (name) => {
   say(`Theme: ${name || 'system'}`)
 }
 
+const copied = (text) => {
+  navigator.clipboard?.writeText(text)
+  say(`Copied ${text.length > 40 ? text.slice(0, 20) + '…' : text}`)
+}
 page.addEventListener('click', (event) => {
   const copy = event.target.closest('[data-copy]')
-  if (copy) {
-    navigator.clipboard?.writeText(copy.dataset.copy)
-    say(`Copied ${copy.dataset.copy.length > 40 ? copy.dataset.copy.slice(0, 20) + '…' : copy.dataset.copy}`)
-  }
+  if (copy) copied(copy.dataset.copy)
   if (event.target.closest('[data-theme-switch]')) setTheme(THEMES[(THEMES.indexOf(theme()) + 1) % THEMES.length])
   if (event.target.closest('[data-pause]')) follow.pause(!follow.paused)
   const button = event.target.closest('[data-verify]')
   if (button) verify(button)
+  const head = event.target.closest('[data-consistent]')
+  if (head) compare(head)
 })
 page.addEventListener('input', (event) => {
   const slider = event.target.closest('.sl')
   if (slider) slider.style.setProperty('--x', `${event.target.value}%`)
 })
 
-// Keys: / searches, j and k go through the rows of tables, p pauses.
+// Keys: / searches, j and k go through the rows of tables, c copies the id of the row, n goes to the next page, p pauses.
 page.addEventListener('keydown', (event) => {
   if (/INPUT|SELECT|TEXTAREA/.test(event.target.tagName) || event.ctrlKey || event.metaKey || event.altKey) return
   if (event.key === '/') {
     event.preventDefault()
     page.querySelector('.find input').focus()
   } else if (event.key === 'p') follow.pause(!follow.paused)
+  else if (event.key === 'n') page.querySelector('main [rel=next]')?.click()
+  else if (event.key === 'c' && page.activeElement.matches('a.m')) copied(page.activeElement.textContent.replace('#', ''))
   else if (event.key === 'j' || event.key === 'k') {
     const rows = all('tbody tr > td:first-child a, .rows a, .cell')
     const at = rows.indexOf(page.activeElement)
@@ -85,7 +90,7 @@ const follow = {
     return at >= 0 && !/[0-9]/.test(message.data[at + this.about.length])
   },
   held () {
-    return this.paused || page.hidden || Boolean(page.querySelector('[data-live]:hover, [data-live] :focus-visible, .fresh :focus'))
+    return this.paused || page.hidden || Boolean(page.querySelector('[data-live]:hover, [data-live] :focus-visible, .fresh input:focus'))
   },
   due () {
     this.missed += 1
@@ -116,7 +121,8 @@ const follow = {
   },
   tell () {
     for (const button of all('[data-pause]')) {
-      button.textContent = this.paused ? (this.missed ? `${this.missed} new · Resume` : 'Resume') : 'Pause'
+      button.textContent = this.paused ? (this.missed ? `${this.missed} new` : 'Resume') : 'Pause'
+      button.title = this.paused ? 'Show it and go on' : ''
       button.setAttribute('aria-pressed', String(this.paused))
     }
   },
@@ -161,6 +167,50 @@ const verify = async (button) => {
   } catch (reason) {
     answer.className = 'st rejected'
     answer.textContent = `Not verified: ${reason.message}`
+  }
+}
+
+// A later head keeps everything that an earlier one had, if both come out of one path (RFC 9162 §2.1.4.2).
+const halved = (n) => Math.floor(n / 2)
+const rootsOf = async (first, second, root, path) => {
+  let odd = first
+  while (odd % 2 === 0) odd = halved(odd)
+  const [begin, ...rest] = odd === 1 ? [root, ...path] : path
+  if (begin === undefined) throw new Error('the path is too short')
+  let [index, last] = [first - 1, second - 1]
+  while (index % 2 === 1) [index, last] = [halved(index), halved(last)]
+  let [before, after] = [unhex(begin), unhex(begin)]
+  for (const each of rest) {
+    if (last === 0) throw new Error('the path is too long')
+    const sibling = unhex(each)
+    if (index % 2 === 1 || index === last) {
+      before = await sha(Uint8Array.of(1), sibling, before)
+      after = await sha(Uint8Array.of(1), sibling, after)
+      while (index % 2 === 0 && index !== 0) [index, last] = [halved(index), halved(last)]
+    } else after = await sha(Uint8Array.of(1), after, sibling)
+    index = halved(index)
+    last = halved(last)
+  }
+  if (last !== 0) throw new Error('the path is too short')
+  return [hex(before), hex(after)]
+}
+const compare = async (button) => {
+  const answer = page.querySelector('[data-compared]')
+  const { consistent, root } = button.dataset
+  try {
+    const asked = await fetch(`/v1/proof/consistency?first=${consistent}`)
+    if (!asked.ok) throw new Error('the server gave no proof')
+    const proof = await asked.json()
+    const same = proof.first === proof.second
+    const found = same ? [proof.first_root, proof.second_root] : await rootsOf(Number(consistent), proof.second, root, proof.path)
+    const good = found[0] === root && found[1] === proof.second_root
+    answer.className = `st ${good ? 'accepted' : 'rejected'}`
+    answer.textContent = good
+      ? `The tree of ${proof.second} events begins with the ${consistent} on the chain: your browser hashed both roots from ${proof.path.length} nodes`
+      : `The tree of ${proof.second} events does not begin with the ${consistent} on the chain`
+  } catch (reason) {
+    answer.className = 'st rejected'
+    answer.textContent = `Not compared: ${reason.message}`
   }
 }
 

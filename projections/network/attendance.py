@@ -1,4 +1,4 @@
-"""Of each worker: when it was online, and by days what it did and earned. Levels and their areas as in projections/network/history.py."""
+"""Of each worker: when it was online, and by days and hours what it did and earned. Levels as in projections/network/history.py."""
 
 from collections.abc import Iterator
 from typing import ClassVar
@@ -7,7 +7,7 @@ from msgspec import UNSET
 
 from domain.event import Event, Recorded
 from domain.market import worker
-from domain.policy import DAY
+from domain.policy import DAY, HOUR
 from domain.proof import bench, proof, ruling
 from domain.units import ZERO, Units
 from domain.work import task
@@ -50,31 +50,47 @@ class WorkerDay(Row):
     work_area_us: Sum[int] = 0
 
 
+class WorkerHour(Row):
+    """What an hour (UTC) added: as in a day, less what only days are counted by."""
+
+    table: ClassVar[str] = "worker_hour"
+    worker: Id
+    hour: Key[int]
+    """Hours since 1970."""
+    position: Last[int] = UNSET
+    earned: Sum[Units] = ZERO
+    online: Sum[int] = 0
+    online_area_us: Sum[int] = 0
+    work: Sum[int] = 0
+    work_area_us: Sum[int] = 0
+
+
 class Attendance(Projection):
     name = "attendance"
-    rows = (Session, WorkerDay)
+    version = 2
+    rows = (Session, WorkerDay, WorkerHour)
 
     def fold(self, e: Recorded[Event]) -> Iterator[Change]:
         match e.event:
             case worker.Online(again=False) as it:
                 yield Session(it.worker, e.at_us, e.pos)
-                yield of_day(it.worker, e, online=1)
+                yield from at(it.worker, e, online=1)
             case worker.Offline() as it:
                 yield Session(it.worker, it.online_us, e.pos, e.at_us, it.last_seen_us, it.reason)
-                yield of_day(it.worker, e, online=-1)
+                yield from at(it.worker, e, online=-1)
             case task.Leased() as it:
-                yield of_day(it.worker, e, work=1, leases=1)
+                yield from at(it.worker, e, work=1, leases=1)
             case ruling.Accepted() as it:
-                yield of_day(it.worker, e, accepted=1, earned=it.shares.worker)
+                yield from at(it.worker, e, accepted=1, earned=it.shares.worker)
             case ruling.Rejected() as it:
-                yield of_day(it.worker, e, rejected=1)
+                yield from at(it.worker, e, rejected=1)
             case task.Ended() as it:
-                yield of_day(it.worker, e, work=history.at_work(it), earned=it.fee)
+                yield from at(it.worker, e, work=history.at_work(it), earned=it.fee)
             case bench.Opened() | proof.Committed() as it:
-                yield of_day(it.worker, e, work=history.at_work(it))
+                yield from at(it.worker, e, work=history.at_work(it))
 
 
-def of_day(
+def at(
     id: str,
     e: Recorded[Event],
     *,
@@ -84,6 +100,10 @@ def of_day(
     accepted: int = 0,
     rejected: int = 0,
     earned: Units = ZERO,
-) -> WorkerDay:
+) -> Iterator[Row]:
+    """In its day and, if that moves there too, in its hour."""
     areas = history.area_us(e, DAY, online), history.area_us(e, DAY, work)
-    return WorkerDay(id, e.at_us // DAY, e.pos, leases, accepted, rejected, earned, online, areas[0], work, areas[1])
+    yield WorkerDay(id, e.at_us // DAY, e.pos, leases, accepted, rejected, earned, online, areas[0], work, areas[1])
+    if work or online or earned:
+        areas = history.area_us(e, HOUR, online), history.area_us(e, HOUR, work)
+        yield WorkerHour(id, e.at_us // HOUR, e.pos, earned, online, areas[0], work, areas[1])

@@ -313,7 +313,9 @@ async def test_a_search_takes_ids_commands_and_keys_and_what_it_names_can_be_rea
     async with running(people()) as house:
         await settled(house)
         line = (await house.get("", "/v1/events/30")).json()
+        block_hash = (await house.get("", "/v1/beacons")).json()["items"][0]["block_hash"]
         words = [line["cmd"], sha256(CREATOR.encode()).hexdigest(), people().creator, *people().workers.values()]
+        words += [block_hash, block_hash.removeprefix("0x").upper()]
         for word in words:
             found = (await house.get("", "/v1/search", params={"q": word})).json()["found"]
             assert found, word

@@ -163,7 +163,7 @@ async def test_the_days_of_a_worker_are_what_it_earned_and_how_busy_it_was() -> 
     it.worker(it.person("provider"))
     page = json.loads(await (await opened(it)).text(f"/workers/{workers['fast']}.json"))
     earned = line(page["days"], "Earned by day", "earned")
-    online = line(page["days"], "Utilisation", "online")
+    online = line(page["days"], "Utilisation by day", "online")
 
     assert sum(earned) == int(page["worker"]["earned"]) > 0
     assert earned[-1] == 0

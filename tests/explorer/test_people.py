@@ -4,11 +4,13 @@ import inspect
 import json
 import re
 
+from domain.ids import TaskId
 from domain.market import match
-from domain.proof import audit
+from domain.proof import audit, bench, proof
 from domain.treasury import batch, payout
 from domain.work import task
-from explorer.idle import REMEDIES
+from explorer.drawing.history import utilisation
+from explorer.idle import CHEAPEST, REMEDIES, SHORT, Reason, cheapest
 from tests import network
 from tests.explorer.fresh import opened
 from tests.explorer.test_pages import lived, working
@@ -83,6 +85,46 @@ async def test_the_pixels_of_a_closed_audit_are_shown_and_their_difference() -> 
     assert (await explorer.get(f"/pictures/{wrong.audit}/9/0/worker.png")).status_code == 404
 
 
+async def test_an_audit_frames_on_its_frame_what_each_round_looked_at() -> None:
+    it = lived()
+    wrong = next(e.event for e in it.events if isinstance(e.event, audit.Closed) and e.event.result == "invalid" and e.event.job)
+    rounds = [e.event for e in it.events if isinstance(e.event, audit.Opened | audit.Widened) and e.event.audit == wrong.audit]
+    explorer = await opened(it)
+    page = json.loads(await explorer.text(f"/audits/{wrong.audit}.json"))
+    cells = page["place"]["cells"]
+    spots = {cell["task"]: [(spot["round"], spot["region"]) for spot in cell["spots"]] for cell in cells}
+    text = await explorer.text(f"/audits/{wrong.audit}")
+
+    assert spots.pop(wrong.task) == [(n, region) for n, each in enumerate(rounds, 1) for region in each.regions]
+    assert not any(spots.values())
+    number = int(wrong.task.partition("/")[2])
+    first = number - (number - 1) % 4
+    assert [cell["number"] for cell in cells] == [*range(first, first + 4)]
+    assert "Where on the frame" in text
+    assert ">round 1</text>" in text
+
+
+async def test_the_pieces_beside_an_audited_one_are_those_of_its_frame() -> None:
+    it = lived()
+    later = next(
+        e.event for e in it.events if isinstance(e.event, audit.Opened) and e.event.job and int(e.event.task.partition("/")[2]) > 4
+    )
+    page = json.loads(await (await opened(it)).text(f"/audits/{later.audit}.json"))
+
+    assert page["place"]["frame"] == 1
+    assert [cell["number"] for cell in page["place"]["cells"]] == [5, 6, 7, 8]
+
+
+async def test_an_audit_says_why_it_was_drawn() -> None:
+    it = lived()
+    opened_ = [e.event for e in it.events if isinstance(e.event, audit.Opened)]
+    explorer = await opened(it)
+    said = {each.cause: await explorer.text(f"/audits/{each.audit}") for each in opened_}
+
+    assert "Every bench is looked at" in said["bench"]
+    assert "newcomer" in said["lottery"] or "at stake" in said["lottery"]
+
+
 async def test_the_pixels_of_an_open_audit_are_not_shown() -> None:
     it = working()
     opened_ = [e.event for e in it.events if isinstance(e.event, audit.Opened) and e.event.job]
@@ -122,6 +164,48 @@ async def test_an_idle_worker_is_told_why_and_what_would_help() -> None:
     assert served["worker"]["leases"] == 1
     assert served["idle"] == []
     assert set(REMEDIES) >= obstacles()
+
+
+async def test_the_last_24_hours_of_a_worker_are_its_time_at_work_over_its_time_online() -> None:
+    it = lived()
+    worker = next(e.event for e in it.events if isinstance(e.event, task.Leased)).worker
+    page = json.loads(await (await opened(it)).text(f"/workers/{worker}.json"))
+    later = json.loads(await (await opened(it, later_us=25 * 3_600_000_000)).text(f"/workers/{worker}.json"))
+    recent, now_us = page["recent"], it.events[-1].at_us
+    begun = dict[tuple[TaskId, int], int]()
+    for e in it.events:
+        if isinstance(e.event, task.Leased | bench.Opened) and e.event.worker == worker:
+            begun[e.event.task, e.event.fence] = e.at_us
+    ended = {
+        (e.event.task, e.event.fence): e.at_us
+        for e in it.events
+        if isinstance(e.event, task.Ended | proof.Committed) and e.event.worker == worker
+    }
+
+    assert recent["work_us"] == sum(ended.get(each, now_us) - at_us for each, at_us in begun.items())
+    assert 0 < recent["online_us"] <= now_us - it.events[0].at_us
+    assert recent["share"] == utilisation([recent["work_us"]], [recent["online_us"]])
+    assert recent["earned"] == int(page["worker"]["earned"])
+    assert (later["recent"]["earned"], later["recent"]["work_us"]) == (0, 0)
+
+
+async def test_the_cheapest_remedy_is_named_first_and_an_empty_market_says_so() -> None:
+    it, creator, workers = network.populated(signs=False)
+    dear = max(workers.values(), key=lambda id: it.world.workers[id].classes[CLASS].price)
+    empty = await (await opened(it)).text(f"/workers/{dear}")
+    for worker in workers.values():
+        it.bid(worker, 300_000_000)
+    it.open(it.submit(creator, 1))
+    page = json.loads(await (await opened(it)).text(f"/workers/{dear}.json"))
+    text = await (await opened(it)).text(f"/workers/{dear}")
+
+    assert "Nothing waits: work comes as soon as somebody opens a job." in empty
+    assert page["cheapest"] == "price"
+    assert page["answer"].startswith("4 pieces wait in 1 job. They pay less than it asks")
+    assert "lost on price" in text
+    assert set(SHORT) == set(REMEDIES) >= set(CHEAPEST)
+    mixed = [Reason(why, 1, 1, 1, REMEDIES[why]) for why in ("own_job", "memory", "price", "model")]
+    assert [each and each.why for each in (cheapest(mixed), cheapest(mixed[:1]))] == ["price", None]
 
 
 def obstacles() -> set[str]:

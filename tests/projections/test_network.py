@@ -15,7 +15,7 @@ from projections import catalog
 from projections.explorer.workers import Worker
 from projections.finance.balances import TrialLine
 from projections.network import map as network_map
-from projections.network.attendance import Session, WorkerDay
+from projections.network.attendance import Session, WorkerDay, WorkerHour
 from projections.network.history import EVER, LENGTHS_US, Flow, Pace, Period, at_work
 from projections.row import Row
 from tests.network import Network
@@ -123,12 +123,15 @@ async def test_sessions_are_the_time_online(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_the_days_of_a_worker_add_up_to_what_it_did(seed: int) -> None:
     it = lived(seed)
-    days, workers = await rows(it, WorkerDay), await rows(it, Worker)
+    days, hours, workers = await rows(it, WorkerDay), await rows(it, WorkerHour), await rows(it, Worker)
     for row in workers:
+        in_hours = [each for each in hours if each.worker == row.worker]
         mine = [each for each in days if each.worker == row.worker]
         assert sum(each.earned for each in mine) == row.earned
+        assert sum(each.earned for each in in_hours) == row.earned
         assert sum(each.accepted for each in mine) == row.accepted
-        assert (sum(each.online for each in mine), sum(each.work for each in mine)) == (row.presence == "online", row.leases)
+        for each_ in (mine, in_hours):
+            assert (sum(each.online for each in each_), sum(each.work for each in each_)) == (row.presence == "online", row.leases)
 
 
 async def test_the_map_counts_by_country_and_model_and_shows_no_machine() -> None:

@@ -9,6 +9,7 @@ from explorer.model import Model
 from explorer.words import href
 from projections.explorer.accounts import AccountKey
 from projections.explorer.events import Line
+from projections.explorer.names import Name, spellings
 from projections.explorer.payouts import Batch, Deposit
 from projections.row import ID
 
@@ -56,6 +57,19 @@ async def find(look: Look, text: str) -> list[Found]:
 
 
 async def by_hash(look: Look, word: str) -> list[Found]:
+    """The newest few of each; one thing once."""
+    return list({each.href: each for each in [*await named(look, word), *await known(look, word)]}.values())
+
+
+async def named(look: Look, word: str) -> list[Found]:
+    names = [name for each in spellings(word) for name in (await look.page(Name, {"name": each}, limit=3)).rows]
+    return [
+        Found(href(each.thing) or f"/events/{each.thing}", each.thing if href(each.thing) else f"#{each.thing}", f"by this {each.what}")
+        for each in names
+    ]
+
+
+async def known(look: Look, word: str) -> list[Found]:
     batches = (await look.page(Batch, {"tx_hash": word}, limit=3)).rows
     deposits = (await look.page(Deposit, {"tx": word}, limit=3)).rows
     key = await look.get(AccountKey, word)

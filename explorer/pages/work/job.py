@@ -9,16 +9,22 @@ from domain import units
 from domain.units import Units
 from domain.value import Value
 from explorer import states
-from explorer.drawing import charts, lanes
-from explorer.look import Look, Wrong
+from explorer.drawing import charts, costs, lanes, wall
+from explorer.look import Look, Wrong, encode
 from explorer.model import Model
+from explorer.pages.work import bids
 from explorer.words import count, listed, seconds
+from projections.explorer.audits import Audit, Round
 from projections.explorer.events import Line
 from projections.explorer.jobs import Job
 from projections.explorer.tasks import Attempt, Task
-from projections.explorer.workers import Standing
+from projections.explorer.workers import Standing, Worker
+from projections.finance.balances import Balance
+from projections.finance.journal import StatementLine
 
 PIECES, PICTURED, ATTEMPTS, LINES = 400, 24, 200, 15
+MATCHES, ENTRIES, SPOTTED = 25, 12, 24
+"""Attempts in a table, lines of the escrow, pieces whose drawn regions are shown."""
 ORDER = ("accepted", "auditing", "committed", "leased", "overdue", "rejected", "waiting")
 
 
@@ -35,6 +41,8 @@ class Piece(Value):
     """What it costs at most."""
     picture: str
     """Where the picture of what was delivered is; empty: there is none to show."""
+    spots: list[wall.Spot]
+    """What the checkers of its audit look at, while it is one, or looked at when it was rejected."""
 
     @property
     def share(self) -> int:
@@ -70,6 +78,20 @@ class Money(Value):
     kept: int | None
     """Of what is free: what the waiting pieces cost at most. None: not all pieces are here to be added up."""
     bar: list[charts.Part]
+    earned: int | None
+    """Of what is spent: by workers. None: not all attempts are here to be added up."""
+    curve: costs.Curve | None
+
+
+class Entry(Value):
+    """A line of the escrow, and what was free in it after that."""
+
+    line: StatementLine
+    free: int
+
+    @property
+    def posting(self) -> str:
+        return f"{self.line.position}-{self.line.line}"
 
 
 class Page(Model):
@@ -79,6 +101,7 @@ class Page(Model):
     lead: str
     state: str
     money: Money | None
+    shape: wall.Shape
     frames: list[Picture]
     counts: dict[str, int]
     """Of the pieces shown, by their looks."""
@@ -87,6 +110,11 @@ class Page(Model):
     first_us: int
     """When the first piece was accepted, of those that are here; zero: none was."""
     lanes: lanes.Lanes | None
+    bids: bids.Bids | None
+    rows: Sequence[Attempt]
+    """Matches, the newest first, each with its proof."""
+    older: str | None
+    entries: list[Entry]
     lines: Sequence[Line]
 
     @property
@@ -94,8 +122,17 @@ class Page(Model):
         return self.job.job
 
     @property
+    def records(self) -> Sequence[Attempt]:
+        return self.rows
+
+    @property
     def about(self) -> str:
         return self.job.job
+
+    @property
+    def legend(self) -> list[tuple[str, int]]:
+        """Every state while the job goes on, so that nothing moves when the first or the last piece of one comes or goes."""
+        return [(name, self.counts.get(name, 0)) for name in ORDER if self.counts.get(name) or not self.job.closed_us]
 
     @property
     def pictured(self) -> bool:
@@ -108,24 +145,72 @@ async def model(look: Look) -> Page:
     start = first_piece(look.query.get("from", "1"))
     after = (f"{job.job}/{start - 1}",) if start > 1 else None
     found = await look.page(Task, {"job": job.job}, after=after, newest=False, limit=pieces_max(job))
-    attempts = (await look.page(Attempt, {"job": job.job}, by="leased_position", limit=ATTEMPTS)).rows
+    newest = await look.page(Attempt, {"job": job.job}, by="leased_position", limit=ATTEMPTS)
+    attempts, all_here = newest.rows, not newest.next
     standings = await standing(look, [*found.rows, *attempts])
     shows = await look.shows(job)
-    pieces = [piece(job, row, standings, look.now_us, shows=shows) for row in found.rows]
-    lines = (await look.page(Line, {"stream": job.job}, limit=LINES)).rows
+    rounds = await looked_at(look, found.rows)
+    pieces = [piece(job, row, standings, look.now_us, rounds.get(str(row.audit), []), shows=shows) for row in found.rows]
+    matches = await look.page(
+        Attempt,
+        {"job": job.job},
+        by="leased_position",
+        after=look.cursor(Attempt, {"job": job.job}, "leased_position"),
+        limit=MATCHES,
+    )
     whole = start == 1 and not found.next
     return Page(
         job,
         lead(job, pieces if whole else []),
         states.of_job(job),
-        money(job, pieces if whole else None),
+        money(job, pieces if whole else None, attempts, look.now_us, all_here=all_here),
+        wall.shape(job),
         frames(pieces),
         {name: n for name in ORDER if (n := sum(states.look(each.state) == name for each in pieces))},
         start + len(pieces) if found.next else None,
         min((each.task.accepted_us for each in pieces if each.task.accepted_us), default=0),
-        lanes.draw(attempts, standings, look.now_us, live=look.as_of is None and job.closed_us is UNSET),
-        lines,
+        lanes.draw(attempts, standings, look.now_us, live=look.as_of is None and job.closed_us is UNSET, away=await away(look, attempts)),
+        bids.bids(job, attempts, standings, look.world, look.now_us),
+        matches.rows,
+        encode(matches.next) if matches.next else None,
+        await entries(look, job),
+        (await look.page(Line, {"stream": job.job}, limit=LINES)).rows,
     )
+
+
+async def away(look: Look, attempts: Sequence[Attempt]) -> dict[str, lanes.Away]:
+    """Of those who worked on it: who was convicted or went away since, and when."""
+    found: dict[str, lanes.Away] = {}
+    for id in sorted({str(each.worker) for each in attempts})[:SPOTTED]:
+        worker = await look.get(Worker, id)
+        if worker is None:
+            continue
+        audit = (
+            await look.get(Audit, worker.quarantine_audit)
+            if (worker.quarantined_us or 0) > look.now_us and worker.quarantine_audit
+            else None
+        )
+        if audit and audit.closed_us:
+            found[id] = lanes.Away(int(audit.closed_us), "quarantined")
+        elif worker.presence == "offline" and worker.offline_us:
+            found[id] = lanes.Away(int(worker.offline_us), "offline")
+    return found
+
+
+async def looked_at(look: Look, tasks: Sequence[Task]) -> dict[str, list[Round]]:
+    """Of the audits that go on, or that ended in a rejection which nobody has made good yet: their rounds."""
+    audits = [str(row.audit) for row in tasks if row.audit and (row.status == "auditing" or (row.status == "ready" and row.rejected))]
+    return {audit: list((await look.page(Round, {"audit": audit}, newest=False)).rows) for audit in audits[:SPOTTED]}
+
+
+async def entries(look: Look, job: Job) -> list[Entry]:
+    """The newest lines of the escrow."""
+    balance = await look.get(Balance, f"{job.asset}:2120.unallocated.{job.job}")
+    free, found = -int(balance.amount) if balance else 0, list[Entry]()
+    for line in (await look.page(StatementLine, {"owner": job.job}, limit=ENTRIES)).rows:
+        found.append(Entry(line, free))
+        free += int(line.amount)
+    return found
 
 
 def first_piece(text: str) -> int:
@@ -147,13 +232,16 @@ async def standing(look: Look, rows: Sequence[Task | Attempt]) -> dict[tuple[str
     return {key: row for key, row in zip(wanted, found, strict=True) if row}
 
 
-def piece(job: Job, row: Task, standings: dict[tuple[str, str], Standing], now_us: int, *, shows: bool) -> Piece:
+def piece(
+    job: Job, row: Task, standings: dict[tuple[str, str], Standing], now_us: int, rounds: Sequence[Round] = (), *, shows: bool
+) -> Piece:
     expected_us = expected(row, standings) if row.status == "leased" else 0
     elapsed_us = max(0, now_us - (row.leased_us or 0)) if row.leased_us else 0
     limit = units.price(job.limit_price or units.ZERO, row.wu_milli or 0)
     delivered = shows and row.proof_position and row.status != "leased"
     picture = f"/pictures/{row.task}/{row.fence}.png" if delivered else ""
-    return Piece(row, states.of_task(row, now_us, expected_us), elapsed_us, expected_us, limit, picture)
+    spots = wall.spots(job, row.number or 1, rounds)
+    return Piece(row, states.of_task(row, now_us, expected_us), elapsed_us, expected_us, limit, picture, spots)
 
 
 def expected(row: Task | Attempt, standings: dict[tuple[str, str], Standing]) -> int:
@@ -169,14 +257,16 @@ def frames(pieces: Sequence[Piece]) -> list[Picture]:
     return [Picture(number, parts) for number, parts in found.items()]
 
 
-def money(job: Job, pieces: Sequence[Piece] | None) -> Money | None:
+def money(job: Job, pieces: Sequence[Piece] | None, attempts: Sequence[Attempt], now_us: int, *, all_here: bool) -> Money | None:
     if job.hold is UNSET:
         return None
     hold, spent, locked = int(job.hold), int(job.spent), int(job.locked)
     free = hold - spent - locked
     kept = None if pieces is None or job.closed_us else sum(int(each.limit) for each in pieces if each.task.status == "ready")
     rest = [("waiting", kept), ("kept", free - kept)] if kept is not None else [("kept", free)]
-    return Money(hold, spent, locked, free, kept, charts.bar([("accepted", spent), ("leased", locked), *rest]))
+    bar = charts.bar([("accepted", spent), ("leased", locked), *rest])
+    earned = sum(int(each.earned) for each in attempts) if all_here else None
+    return Money(hold, spent, locked, free, kept, bar, earned, costs.curve(job, attempts, now_us, whole=all_here))
 
 
 def lead(job: Job, pieces: Sequence[Piece]) -> str:

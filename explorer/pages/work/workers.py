@@ -59,8 +59,13 @@ class Page(Model):
     pieces: list[charts.Part]
     """What each of the listed attempts at tasks earned, the oldest first."""
     strip: attendance.Strip | None
+    recent: attendance.Recent
     idle: list[idle.Reason]
     """Why it has nothing to do, if it has nothing; in the past nobody can tell."""
+    answer: str
+    """The same in a sentence; empty: it is busy, or nobody can tell."""
+    cheapest: str
+    """Which of the reasons has the cheapest remedy."""
 
     @property
     def title(self) -> str:
@@ -85,6 +90,10 @@ async def worker(look: Look) -> Page:
     audits = (await look.page(Audit, own, limit=FEW)).rows
     verdicts = (await look.page(Verdict, {"checker": row.worker}, limit=FEW)).rows
     live = look.as_of is None and row.presence == "online"
+    id, idles = WorkerId(Actor(row.worker)), look.world if not row.leases else None
+    reasons = idle.reasons(idles, id, look.now_us) if idles else []
+    best = idle.cheapest(reasons)
+    asset = asset_of(found.rows)
     since_us = look.now_us - (row.online_us or look.now_us) if row.presence == "online" else 0
     return Page(
         row,
@@ -96,10 +105,13 @@ async def worker(look: Look) -> Page:
         audits,
         verdicts,
         row.uptime_us + since_us,
-        await attendance.days(look, row, asset_of(found.rows)),
+        await attendance.days(look, row, asset),
         charts.heights([int(each.earned) for each in reversed(found.rows) if each.job]),
         await attendance.strip(look, row),
-        idle.reasons(look.world, WorkerId(Actor(row.worker)), look.now_us) if look.world and not row.leases else [],
+        await attendance.recent(look, row),
+        reasons,
+        idle.answer(idles, id, look.now_us, reasons) if idles else "",
+        best.why if best else "",
     )
 
 
