@@ -2,12 +2,14 @@
 
 import argparse
 import datetime as dt
+import gc
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import gridledger
 from benchmarks import limit, results, rounds, table
 from benchmarks.figures import deadlines, feeds, pages, replays, servers, transfers, work
 from benchmarks.results import Results, Run
@@ -88,6 +90,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     own = arguments()
+    gc.set_threshold(*gridledger.COLLECT)  # as the program does, of whose loops some run in this process
     file = own.json or (None if own.quick else KEPT)
     run = Run(dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC"), dict(rounds.versions()))
     found = Results.load(file) if file else Results()
