@@ -1,5 +1,6 @@
 """The program: what the command line can do (cli/app.py), over the roles that a process may have (roles/)."""
 
+import gc
 import logging
 import os
 import sys
@@ -33,10 +34,16 @@ __all__ = [
 ]
 
 
+COLLECT = (100_000, 20, 50)
+"""When Python's collector looks for cycles: of what is made here most lives for one block, and the rest for as long as the process. To
+look as often as Python does by default took a fifth to a third of a replay's time (docs/benchmarks.md)."""
+
+
 def main() -> None:
     """The command line."""
     from cli.app import create
 
+    gc.set_threshold(*COLLECT)
     try:
         create(sys.modules[__name__])()
     except SystemExit as end:

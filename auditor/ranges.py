@@ -5,6 +5,7 @@ others as there are cores verify them. A range has to end where the next one beg
 process finds that goes through all of it. Where that is not so, or somebody gets lost, one of them goes on alone to the end.
 """
 
+import gc
 import os
 from collections import Counter, deque
 from collections.abc import Callable
@@ -171,8 +172,8 @@ class Line:
 
 
 def workers(jobs: int) -> AbstractContextManager[Executor]:
-    """Fresh interpreters: nothing of this process is theirs."""
-    return ProcessPoolExecutor(jobs, get_context("spawn"))
+    """Fresh interpreters: nothing of this process is theirs but how often Python's collector looks for cycles."""
+    return ProcessPoolExecutor(jobs, get_context("spawn"), initializer=gc.set_threshold, initargs=gc.get_threshold())
 
 
 @lru_cache(1)

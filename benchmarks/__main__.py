@@ -2,12 +2,14 @@
 
 import argparse
 import datetime as dt
+import gc
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import gridledger
 from benchmarks import limit, results, rounds, table
 from benchmarks.figures import deadlines, feeds, pages, replays, servers, transfers, work
 from benchmarks.results import Results, Run
@@ -36,16 +38,29 @@ FIGURES: Mapping[str, Callable[[Options], Iterator[Figure]]] = {
 }
 
 ROUNDS_MIN = 5
-ROW_S_MAX = 240.0
+ROW_S_MAX, RUN_MINUTES_MAX = 240.0, 25.0
 KEPT = table.PAGE.with_suffix(".json")
 
 
-def measure(names: Sequence[str], options: Options, row_s_max: float, found: Results, when: str, keep: Callable[[], None]) -> bool:
+class Time:
+    """How long a row may take, and all of them together."""
+
+    def __init__(self, row_s_max: float, run_s_max: float) -> None:
+        self._row_s_max, self._ends = row_s_max, time.monotonic() + run_s_max
+
+    def row_s(self) -> float:
+        """Raises `TooLong` when the run's time is over."""
+        if (left := self._ends - time.monotonic()) <= 0:
+            raise limit.TooLong("not measured: the run's time was over (--minutes)")
+        return min(self._row_s_max, left)
+
+
+def measure(names: Sequence[str], options: Options, allowed: Time, found: Results, when: str, keep: Callable[[], None]) -> bool:
     """Each row within its time. Whatever breaks is named, and the others are measured all the same. Returns whether none did."""
     whole = True
     for name in names:
         try:
-            for figure in timed(FIGURES[name](options), row_s_max):
+            for figure in timed(FIGURES[name](options), allowed):
                 found.take(figure, when)
                 keep()
             found.held(name, when)
@@ -57,11 +72,11 @@ def measure(names: Sequence[str], options: Options, row_s_max: float, found: Res
     return whole
 
 
-def timed(figures: Iterator[Figure], row_s_max: float) -> Iterator[Figure]:
+def timed(figures: Iterator[Figure], allowed: Time) -> Iterator[Figure]:
     """Each of them within its time, which it tells."""
     while True:
         began = time.monotonic()
-        with limit.within(row_s_max):
+        with limit.within(allowed.row_s()):
             figure = next(figures, None)
         if figure is None:
             return
@@ -77,6 +92,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--events", type=int, default=1_000_000, help="of the large data sets")
     parser.add_argument("--large", action="store_true", help="ten times as many, too, where a figure is of both sizes: takes an hour more")
     parser.add_argument("--row-s-max", type=float, default=ROW_S_MAX, help="seconds that one row of the table may take")
+    parser.add_argument("--minutes", type=float, default=RUN_MINUTES_MAX, help="that the run may take; what is not done by then is named")
     parser.add_argument("--json", type=Path, help=f"keep what was measured there, and leave {KEPT.name} and the page alone")
     own = parser.parse_args()
     if unknown := set(own.figures) - set(FIGURES):
@@ -88,6 +104,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     own = arguments()
+    gc.set_threshold(*gridledger.COLLECT)  # as the program does, of whose loops some run in this process
     file = own.json or (None if own.quick else KEPT)
     run = Run(dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC"), dict(rounds.versions()))
     found = Results.load(file) if file else Results()
@@ -101,7 +118,7 @@ def main() -> int:
 
     options = Options(own.rounds, own.quick, own.events, own.large)
     names = own.figures or sorted(FIGURES, key=results.order)
-    whole = measure(names, options, own.row_s_max, found, run.when, keep)
+    whole = measure(names, options, Time(own.row_s_max, 60 * own.minutes), found, run.when, keep)
     print(table.table(found))
     return int(not whole or any(row.figure.failures for row in found.rows if row.when == run.when))
 

@@ -2,6 +2,7 @@
 and balances add up."""
 
 import asyncio
+import gc
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -10,6 +11,7 @@ from itertools import pairwise
 from multiprocessing import get_context
 from typing import NamedTuple
 
+import gridledger
 from adapters.log.postgres import PostgresLog
 from domain.log.merkle import Head
 from projections import runner
@@ -61,7 +63,7 @@ class Pool:
 
 @contextmanager
 def pool(processes: int, uri: str) -> Iterator[Pool]:
-    executor = ProcessPoolExecutor(processes, get_context("spawn"))
+    executor = ProcessPoolExecutor(processes, get_context("spawn"), initializer=gc.set_threshold, initargs=gridledger.COLLECT)
     try:
         yield Pool(executor, uri)
     finally:

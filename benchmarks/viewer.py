@@ -1,8 +1,10 @@
 """All views of a ledger, kept at its end by the product's loop, as a process: `python -m benchmarks.viewer URI LOG`."""
 
 import asyncio
+import gc
 import sys
 
+import gridledger
 from adapters.log.postgres import PostgresLog
 from adapters.views.postgres import PostgresViews
 from domain.ids import LogId
@@ -16,4 +18,5 @@ async def main(uri: str, log: LogId) -> None:
 
 
 if __name__ == "__main__":
+    gc.set_threshold(*gridledger.COLLECT)  # as the program does
     asyncio.run(main(sys.argv[1], LogId(sys.argv[2])))

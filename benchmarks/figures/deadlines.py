@@ -1,4 +1,4 @@
-"""Many deadlines at one moment: G22. Quotes that run out stand for leases: each is one timer, decided by the house, 256 a block."""
+"""Many deadlines at one moment: G22. Quotes that run out stand for leases: each is one timer, and the house decides so many a block."""
 
 import asyncio
 import time
@@ -11,6 +11,7 @@ from adapters.succession import Clock
 from benchmarks import checks, seeds, site
 from benchmarks.figures.transfers import Bench, bench
 from benchmarks.rounds import Figure, Goal, Options, Side, alternate
+from domain.house import house
 from domain.ids import AccountId
 from domain.log.ledger import Ledger
 from domain.log.receipts import Ask
@@ -67,7 +68,7 @@ async def idle_and_due(uri: str, ledger: Ledger, commands: int, due: int) -> Mea
         asking = Asking(sequencer, seeds.owner_of(ledger.world))
         idle = await asking.latencies_us(commands)
         leap.ahead_us += ledger.world.policy.quote_valid_us
-        blocks = max(1, due // 256)
+        blocks = max(1, due // house.TIMERS_MAX)
         under = await asking.latencies_us(min(commands, blocks))
         left = sum(timer[3].startswith("quote ") for timer in ledger.world.timers) - len(idle) - len(under)
         await sequencer.stop()

@@ -18,8 +18,9 @@ from benchmarks import checks, seeds, site, umadb, workers
 from benchmarks.client import Plan, Saw
 from benchmarks.rounds import TOOLS, Figure, Goal, Options, Side, alternate
 
-RATE_MAX = 6_000
-"""Transfers per second that are laid out before; a round that used them all up says so."""
+RATE_MAX, RATE_TOGETHER_MAX, RATE_ONE_MAX = 4_000, 8_000, 1_200
+"""Transfers per second that are laid out before: of single commands, beside batches, of one client. A round that used them all up says
+so."""
 LIBRARY = "eventsourcing on PostgreSQL, in process"
 
 
@@ -61,7 +62,8 @@ class Bench:
         name = self.name("ours")
         uri, home = site.database(self.server, name), self.folder / name
         it = site.Site(home, uri, kafka)
-        jobs = int((self.options.seconds + 2) * (RATE_MAX if not self.options.quick else 1_500) * (1 if clients > 1 else 0.2))
+        rate = RATE_ONE_MAX if clients == 1 else RATE_TOGETHER_MAX if together else RATE_MAX
+        jobs = int((self.options.seconds + 2) * (rate if not self.options.quick else 1_500))
         desk, ledger = it.ask(lambda log: seeds.write_hot(log, it.log, jobs))
         before, size = checks.frozen(ledger), ledger.head.size
         saw, found = load(it, desk, clients, self.options.seconds, size, together)

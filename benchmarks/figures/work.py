@@ -27,9 +27,9 @@ from tests.network import BUILD, CLASS, DUMMY, Network
 
 WORKERS, WORKERS_QUICK = 100, 8
 PRICE = 150_000_000
-CYCLES, CYCLES_QUICK = 4_000, 40
+CYCLES, CYCLES_QUICK = 3_000, 40
 COMMITS_PER_BLOCK = 250
-NO_OPS, NO_OPS_QUICK = 4_000, 200
+NO_OPS, NO_OPS_QUICK = 3_000, 200
 AT_A_TIME = 10
 """Of procrastinate: 1, 5 and 20 of one process, 5 of four, were slower in a trial."""
 FEW = 10_000

@@ -80,10 +80,13 @@ def named(id: str, *ours: float) -> Figure:
     return it
 
 
-def measured(found: Results, when: str, names: list[str], row_s_max: float = 10.0, kept: list[str] | None = None) -> bool:
+def measured(
+    found: Results, when: str, names: list[str], row_s_max: float = 10.0, run_s_max: float = 20.0, kept: list[str] | None = None
+) -> bool:
     found.begin(Run(when, {"commit": f"of-{when}"}))
+    allowed = bench.Time(row_s_max, run_s_max)
     return bench.measure(
-        names, Options(rounds=1, quick=True), row_s_max, found, when, lambda: None if kept is None else kept.append(table.table(found))
+        names, Options(rounds=1, quick=True), allowed, found, when, lambda: None if kept is None else kept.append(table.table(found))
     )
 
 
@@ -167,6 +170,21 @@ def test_a_figure_that_hangs_ends_at_its_limit_is_named_and_cleans_up(monkeypatc
     assert cleaned == [True]
     assert [each.figure.id for each in found.rows] == ["G2"]
     assert "G1 broke in run a: TooLong: it was not done within 0 s" in table.table(found)
+
+
+def test_what_is_not_measured_when_the_runs_time_is_over_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def takes_long(_: Options) -> Iterator[Figure]:
+        time.sleep(0.1)
+        yield named("G1", 1)
+        time.sleep(0.2)
+
+    monkeypatch.setattr(bench, "FIGURES", {"G1": takes_long, "G2": lambda _: iter([named("G2", 2)])})
+    found = Results()
+
+    assert not measured(found, "today", ["G1", "G2"], run_s_max=0.2)
+
+    assert [each.figure.id for each in found.rows] == ["G1"]
+    assert "G2 broke in run a: TooLong: not measured: the run's time was over" in table.table(found)
 
 
 @pytest.mark.parametrize("asked", [["--rounds", "4"], ["--quick", "--rounds", "0"]])

@@ -260,3 +260,15 @@ def test_a_quote_tells_the_time_with_all_who_would_take_the_job() -> None:
 
     assert quotes[first].eta_s == -(-work_milli // sum(speeds.values()))
     assert quotes[second].eta_s == -(-work_milli // (speeds["cheat"] + speeds["killed"])), "they are busy, and will have time"
+
+
+def test_a_block_does_no_more_of_what_is_due_than_its_share_and_the_next_ones_do_the_rest_in_order() -> None:
+    it = Network("demo", signs=False)
+    creator = it.person("creator")
+    jobs = [it.submit(creator) for _ in range(house.TIMERS_MAX + 3)]
+
+    blocks = [it.wait(it.policy.quote_valid_us), it.wait(1), it.wait(1)]
+
+    ended = [[each.event.job for each in block if isinstance(each.event, job.Closed)] for block in blocks]
+    assert [len(each) for each in ended] == [house.TIMERS_MAX, 3, 0]
+    assert [id for each in ended for id in each] == jobs
