@@ -1,0 +1,96 @@
+"""Exports: everything there is of something, up to a position, in one answer that is written while it is sent. Without `as_of` it goes up
+to the head of the log."""
+
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+
+from api.parts import Parts
+from api.problems import Invalid
+from api.proofs.audit import Archive
+from api.reads import query
+from api.reads.views import NotReached
+from domain.errors import NotFound
+from domain.log.merkle import Mark
+from exports import export, lines
+from exports.export import Export
+from projections.explorer import accounts
+from projections.finance.balances import Balance
+from projections.finance.journal import StatementLine
+from projections.row import ID, Row
+
+
+class Exports:
+    def __init__(self, parts: Parts, archive: Archive) -> None:
+        self._parts, self._archive = parts, archive
+
+    async def get(self, request: Request) -> Response:
+        """Everything of the journal, of a statement or of the payouts, up to a position, in one file"""
+        what, form = request.path_params["what"], request.path_params["format"]
+        choose("what", what, export.TABLES)
+        choose("format", form, export.FORMS)
+        given = query.positions(request, "account")
+        size = query.count(given, "as_of", self._parts.reader.head.size)
+        if size > self._parts.reader.head.size:
+            raise Invalid(field="as_of", pointer="", reason="the log is not there yet")
+        await self._reached(lines_of(what), max(size, query.count(given, "min_pos", 0)))
+        account = await self._account(what, given.get("account"))
+        root = (await self._archive.tree()).root(size).hex()
+        it = Export(what, form, Mark(self._parts.reader.head.log, size, root, sealed=False), account)
+        name = "-".join(each for each in (what, account.replace(":", "-").replace("/", "-"), str(size)) if each)
+        headers = {
+            "Content-Disposition": f'attachment; filename="{name}.{form}"',
+            "Gridledger-Position": str(size),
+            "Cache-Control": "public, max-age=31536000, immutable" if "as_of" in given else "no-cache",
+        }
+        return StreamingResponse(self._written(it), headers=headers, media_type=export.FORMS[form].media_type)
+
+    async def _written(self, it: Export) -> AsyncGenerator[bytes, None]:
+        async with aclosing(export.stream(it, self._parts.views, lines.decimals(self._parts.reader.world))) as parts:
+            async for part in parts:
+                yield part
+
+    async def _reached(self, kind: type[Row], size: int) -> None:
+        stands = await self._parts.views.reached(kind, size, self._parts.limits.read_wait_s)
+        if stands < size:
+            raise NotReached(stands, size)
+
+    async def _account(self, what: str, given: str | None) -> str:
+        """Raises `Invalid` for what could be nobody's, and `NotFound` for what is nobody's."""
+        if given is None:
+            if what == "statement":
+                raise Invalid(field="account", pointer="", reason="a statement is of an account")
+            return ""
+        if what == "journal":
+            query.plain(Balance, "account", given)
+            known = (await self._parts.views.get(Balance, given)).row is not None
+        else:
+            if not ID.fullmatch(given):
+                raise Invalid(field="account", pointer="", reason="expected an id")
+            known = await self._owns(given)
+        if not known:
+            raise NotFound(id="account with this name")
+        return given
+
+    async def _owns(self, owner: str) -> bool:
+        """Whether it is an account, or a job, task or payout that money was ever on."""
+        if (await self._parts.views.get(accounts.Account, owner)).row is not None:
+            return True
+        return bool((await self._parts.views.page(StatementLine, where={"owner": owner}, limit=1)).rows)
+
+
+def lines_of(what: str) -> type[Row]:
+    return export.TABLES[what]({}, "").kind
+
+
+def choose(field: str, given: str, known: Iterable[str]) -> None:
+    if given not in known:
+        raise Invalid(field=field, pointer="", reason=f"expected {', '.join(sorted(known))}")
+
+
+def router(parts: Parts, archive: Archive) -> APIRouter:
+    routes, exports = APIRouter(), Exports(parts, archive)
+    routes.add_api_route("/v1/exports/{what}.{format}", exports.get, methods=["GET"], operation_id="exports.file")
+    return routes
