@@ -35,15 +35,16 @@ def add(app: typer.Typer, root: Root) -> None:
         if what == "bundle":
             bundle(server, out or Path("bundle"), rpc, as_json=as_json, narrowed=as_of is not None or bool(account))
             return
-        if form not in export.FORMS:
-            raise typer.BadParameter(f"there is no format {form[:40]!r}: {', '.join(export.FORMS)}")
+        if form not in (known := export.forms_of(what, account)):
+            raise typer.BadParameter(f"there is no format {form[:40]!r} of that: {', '.join(known)}")
         if what == "statement" and not account:
             raise typer.BadParameter("a statement is of an account: --account account-26")
         file = out or Path(f"{what}.{form}")
         asked = {name: value for name, value in (("as_of", as_of), ("account", account)) if value not in {None, ""}}
         digest = asyncio.run(fetched(server, f"/v1/exports/{what}.{form}", file, form, {name: str(value) for name, value in asked.items()}))
         facts = {"file": str(file), "bytes": file.stat().st_size, "sha256": digest}
-        say(facts, as_json=as_json, text=f"{file}: {facts['bytes']} bytes, whole; all before its end has SHA-256 {digest}")
+        of = "the file" if form in export.BINARY else "all before its last line"
+        say(facts, as_json=as_json, text=f"{file}: {facts['bytes']} bytes, whole; SHA-256 of {of} {digest}")
 
 
 def bundle(server: str, out: Path, rpc: str | None, *, as_json: bool, narrowed: bool) -> None:

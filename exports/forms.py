@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import msgspec
 
@@ -42,6 +42,7 @@ class Form(Protocol):
     def end(self, trailer: Trailer) -> bytes: ...
 
 
+@runtime_checkable
 class Text(Form, Protocol):
     def seal(self, sha256_hex: str) -> bytes:
         """The last line."""
@@ -109,12 +110,17 @@ class JsonLines:
         return made
 
     def end(self, trailer: Trailer) -> bytes:
-        totals = [{"asset": asset, "of": label, "amount": amount} for asset, label, amount in trailer.totals]
-        head = {"log": trailer.log, "size": trailer.size, "root": trailer.root}
-        return lines([{"type": "end", "rows": trailer.rows, "totals": totals, "head": head}])
+        return lines([{"type": "end", **said(trailer)}])
 
     def seal(self, sha256_hex: str) -> bytes:
         return lines([{"type": "hash", "sha256": sha256_hex}])
+
+
+def said(trailer: Trailer) -> dict[str, Any]:
+    """As JSON has it."""
+    totals = [{"asset": asset, "of": label, "amount": amount} for asset, label, amount in trailer.totals]
+    head = {"log": trailer.log, "size": trailer.size, "root": trailer.root}
+    return {"rows": trailer.rows, "totals": totals, "head": head} | ({"csv_sha256": trailer.sha256} if trailer.sha256 else {})
 
 
 ENCODER = msgspec.json.Encoder()

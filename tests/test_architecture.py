@@ -40,6 +40,7 @@ ALSO = {
     "worker_runtime.gpu.stitch": {"PIL"},
     "worker_runtime.gpu.probe": {"pynvml"},
     "worker_runtime.checker": {"numpy"},
+    "exports.parquet": {"pyarrow"},
     "api.app": {"starlette"},
     "api.forward": {"starlette"},
     "api.live": {"starlette"},

@@ -53,7 +53,7 @@ PATH_TYPES: dict[str, Schema] = {
     "id": TEXT,
     "posting": {"type": "string", "pattern": "^[1-9][0-9]{0,14}-[1-9][0-9]{0,3}$", "examples": ["120-2"]},
     "what": {"enum": sorted(export.TABLES)},
-    "format": {"enum": sorted(export.FORMS)},
+    "format": {"enum": sorted(export.forms_of("journal"))},
     "tile": {"type": "string", "examples": ["0/000.p/17", "entries/x001/000"]},
 }
 KEY: Schema = {
@@ -271,9 +271,9 @@ def explained(schemas: Schemas) -> Schema:
 
 def exported() -> Operation:
     kinds = {form.media_type.partition(";")[0] for form in export.FORMS.values()}
-    content: Schema = {kind: {"schema": {"type": "string"}} for kind in sorted(kinds)}
+    content: Schema = {kind: {"schema": {"type": "string"}} for kind in sorted(kinds)} | BINARY
     account = asked("account", TEXT, "Whose statement (which needs one) or payouts; of the journal, an account of the ledger.")
-    codes = ("invalid", "not_found", "not_reached", "unreachable")
+    codes = ("invalid", "not_found", "not_reached", "unreachable", "form_missing", "too_fine")
     return Operation("exports", {200: content}, codes, None, (account, MIN_POS, AS_OF))
 
 

@@ -1,7 +1,7 @@
 """Exports: everything there is of something, up to a position, in one answer that is written while it is sent. Without `as_of` it goes up
 to the head of the log."""
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 
 from fastapi import APIRouter, Request, Response
@@ -12,6 +12,7 @@ from api.problems import Invalid
 from api.proofs.audit import Archive
 from api.reads import query
 from api.reads.views import NotReached
+from domain.accounts import Asset
 from domain.errors import NotFound
 from domain.log.merkle import Mark
 from exports import export, lines
@@ -30,14 +31,15 @@ class Exports:
         """Everything of the journal, of a statement or of the payouts, up to a position, in one file"""
         what, form = request.path_params["what"], request.path_params["format"]
         choose("what", what, export.TABLES)
-        choose("format", form, export.FORMS)
         given = query.positions(request, "account")
+        choose("format", form, export.forms_of(what, given.get("account", "")))
         size = query.count(given, "as_of", self._parts.reader.head.size)
         if size > self._parts.reader.head.size:
             raise Invalid(field="as_of", pointer="", reason="the log is not there yet")
         await self._reached(lines_of(what), max(size, query.count(given, "min_pos", 0)))
         account = await self._account(what, given.get("account"))
         root = (await self._archive.tree()).root(size).hex()
+        places = lines.decimals(self._parts.reader.world)
         it = Export(what, form, Mark(self._parts.reader.head.log, size, root, sealed=False), account)
         name = "-".join(each for each in (what, account.replace(":", "-").replace("/", "-"), str(size)) if each)
         headers = {
@@ -45,10 +47,10 @@ class Exports:
             "Gridledger-Position": str(size),
             "Cache-Control": "public, max-age=31536000, immutable" if "as_of" in given else "no-cache",
         }
-        return StreamingResponse(self._written(it), headers=headers, media_type=export.FORMS[form].media_type)
+        return StreamingResponse(self._written(it, places), headers=headers, media_type=export.form_of(form, places).media_type)
 
-    async def _written(self, it: Export) -> AsyncGenerator[bytes, None]:
-        async with aclosing(export.stream(it, self._parts.views, lines.decimals(self._parts.reader.world))) as parts:
+    async def _written(self, it: Export, places: Mapping[Asset, int]) -> AsyncGenerator[bytes, None]:
+        async with aclosing(export.stream(it, self._parts.views, places)) as parts:
             async for part in parts:
                 yield part
 
