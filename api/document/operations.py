@@ -52,8 +52,8 @@ PATH_TYPES: dict[str, Schema] = {
     "index": {"type": "integer", "minimum": 0, "maximum": 9_999},
     "id": TEXT,
     "posting": {"type": "string", "pattern": "^[1-9][0-9]{0,14}-[1-9][0-9]{0,3}$", "examples": ["120-2"]},
-    "what": {"enum": sorted(export.TABLES)},
-    "format": {"enum": sorted(export.forms_of("journal"))},
+    "what": {"enum": [*sorted(export.TABLES), "bundle"]},
+    "format": {"enum": [*sorted(export.forms_of("journal")), "tar"]},
     "tile": {"type": "string", "examples": ["0/000.p/17", "entries/x001/000"]},
 }
 KEY: Schema = {

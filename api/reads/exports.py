@@ -9,13 +9,15 @@ from fastapi.responses import StreamingResponse
 
 from api.parts import Parts
 from api.problems import Invalid
-from api.proofs.audit import Archive
+from api.proofs.audit import Archive, Evidence
 from api.reads import query
 from api.reads.views import NotReached
 from domain.accounts import Asset
 from domain.errors import NotFound
+from domain.log.log import holds
 from domain.log.merkle import Mark
-from exports import export, lines
+from exports import bundle, export, lines
+from exports.bundle import Bundle
 from exports.export import Export
 from projections.explorer import accounts
 from projections.finance.balances import Balance
@@ -28,9 +30,12 @@ class Exports:
         self._parts, self._archive = parts, archive
 
     async def get(self, request: Request) -> Response:
-        """Everything of the journal, of a statement or of the payouts, up to a position, in one file"""
+        """Everything of the journal, of a statement, of the payouts or of the log, up to a position, in one file"""
         what, form = request.path_params["what"], request.path_params["format"]
-        choose("what", what, export.TABLES)
+        choose("what", what, (*export.TABLES, "bundle"))
+        if what == "bundle":
+            choose("format", form, ("tar",))
+            return await self._bundle(request)
         given = query.positions(request, "account")
         choose("format", form, export.forms_of(what, given.get("account", "")))
         size = query.count(given, "as_of", self._parts.reader.head.size)
@@ -42,12 +47,19 @@ class Exports:
         places = lines.decimals(self._parts.reader.world)
         it = Export(what, form, Mark(self._parts.reader.head.log, size, root, sealed=False), account)
         name = "-".join(each for each in (what, account.replace(":", "-").replace("/", "-"), str(size)) if each)
-        headers = {
-            "Content-Disposition": f'attachment; filename="{name}.{form}"',
-            "Gridledger-Position": str(size),
-            "Cache-Control": "public, max-age=31536000, immutable" if "as_of" in given else "no-cache",
-        }
-        return StreamingResponse(self._written(it, places), headers=headers, media_type=export.form_of(form, places).media_type)
+        return sent(self._written(it, places), f"{name}.{form}", size, export.form_of(form, places).media_type, past="as_of" in given)
+
+    async def _bundle(self, request: Request) -> Response:
+        given = query.positions(request)
+        size = query.count(given, "as_of", self._parts.reader.head.size)
+        if max(size, query.count(given, "min_pos", 0)) > self._parts.reader.head.size:
+            raise Invalid(field="as_of", pointer="", reason="the log is not there yet")
+        tree = await self._archive.tree()
+        mark = Mark(self._parts.reader.head.log, size, tree.root(size).hex(), sealed=False)
+        if not size or not await holds(self._parts.log, mark):
+            raise Invalid(field="as_of", pointer="", reason="no block ends there; a bundle is of whole ones")
+        made = Bundle(self._parts.log, mark, tree.leaves, Evidence(), self._parts.objects)
+        return sent(made.stream(), f"bundle-{size}.tar", size, bundle.MEDIA_TYPE, past="as_of" in given)
 
     async def _written(self, it: Export, places: Mapping[Asset, int]) -> AsyncGenerator[bytes, None]:
         async with aclosing(export.stream(it, self._parts.views, places)) as parts:
@@ -81,6 +93,15 @@ class Exports:
         if (await self._parts.views.get(accounts.Account, owner)).row is not None:
             return True
         return bool((await self._parts.views.page(StatementLine, where={"owner": owner}, limit=1)).rows)
+
+
+def sent(parts: AsyncGenerator[bytes, None], name: str, size: int, kind: str, *, past: bool) -> Response:
+    headers = {
+        "Content-Disposition": f'attachment; filename="{name}"',
+        "Gridledger-Position": str(size),
+        "Cache-Control": "public, max-age=31536000, immutable" if past else "no-cache",
+    }
+    return StreamingResponse(parts, headers=headers, media_type=kind)
 
 
 def lines_of(what: str) -> type[Row]:

@@ -86,6 +86,7 @@ async def test_the_same_question_is_answered_by_the_same_bytes_also_when_the_log
     assert latest == of_now == later
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("form", TEXTS)
 async def test_the_last_line_is_the_hash_of_all_bytes_before_it_by_tools_that_are_not_ours(form: str, tmp_path: Path) -> None:
     async with running(lived()) as house:

@@ -113,6 +113,7 @@ async def test_hostile_text_is_text_in_a_workbook() -> None:
     assert (cell.value, cell.data_type) == (hostile.replace("\x01", " "), "s")
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("form", FILES)
 async def test_equal_questions_have_equal_files_also_from_another_process(form: str) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": "7"}
