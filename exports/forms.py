@@ -10,6 +10,8 @@ import msgspec
 from domain.value import Value
 from exports.lines import Cell, Column, Entry, iso
 
+PARQUET = "application/vnd.apache.parquet"
+"""Here, so that it is known without the library."""
 FORMULA = tuple("=+-@\t\r")
 """What a spreadsheet takes for the beginning of a formula."""
 

@@ -7,7 +7,7 @@ import msgspec
 import pyarrow as pa
 from pyarrow import parquet
 
-from exports.forms import Trailer, said
+from exports.forms import PARQUET, Trailer, said
 from exports.lines import Column, Entry
 from exports.sheets import Sink
 
@@ -19,7 +19,7 @@ TYPES = {"text": pa.string(), "count": pa.int64(), "time": pa.timestamp("us", tz
 
 
 class Parquet:
-    media_type: ClassVar[str] = "application/vnd.apache.parquet"
+    media_type: ClassVar[str] = PARQUET
 
     def __init__(self, columns: tuple[Column, ...]) -> None:
         self._schema = pa.schema([(column.name, TYPES[column.kind]) for column in columns])

@@ -16,7 +16,7 @@ from domain import errors
 from domain.errors import Refused
 from domain.value import Value
 from domain.work import objects
-from exports import export
+from exports import bundle, export, forms, sheets
 from projections.row import shape
 
 WHO = ("api_key_missing", "api_key_unknown", "api_key_expired")
@@ -270,8 +270,9 @@ def explained(schemas: Schemas) -> Schema:
 
 
 def exported() -> Operation:
-    kinds = {form.media_type.partition(";")[0] for form in export.FORMS.values()}
-    content: Schema = {kind: {"schema": {"type": "string"}} for kind in sorted(kinds)} | BINARY
+    texts = {form.media_type.partition(";")[0] for form in export.FORMS.values()}
+    content: Schema = {kind: {"schema": {"type": "string"}} for kind in sorted(texts)}
+    content |= dict.fromkeys((sheets.Workbook.media_type, forms.PARQUET, bundle.MEDIA_TYPE), BINARY["application/octet-stream"])
     account = asked("account", TEXT, "Whose statement (which needs one) or payouts; of the journal, an account of the ledger.")
     codes = ("invalid", "not_found", "not_reached", "unreachable", "form_missing", "too_fine")
     return Operation("exports", {200: content}, codes, None, (account, MIN_POS, AS_OF))
