@@ -14,7 +14,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 NAME = "gridledger"
-ROOMS = ("domain", "projections", "adapters", "worker_runtime", "auditor", "api", "explorer", "cli", "demo", "roles")
+ROOMS = ("domain", "projections", "adapters", "worker_runtime", "auditor", "exports", "api", "explorer", "cli", "demo", "roles")
 FOLDERS = (*ROOMS, "examples")
 """Everything that is imported; of the examples, those that are no projects of their own."""
 DATA = ("migrations", "contracts")

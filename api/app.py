@@ -23,7 +23,7 @@ from api.objects.deliveries import Deliveries
 from api.parts import Parts
 from api.proofs import audit, tiles
 from api.reach import Reach
-from api.reads import explain, lines, market, pages, search
+from api.reads import explain, exports, lines, market, pages, search
 from api.reads.standing import Standing, unreadable
 from api.reads.views import NotReached, Past, crowded, not_reached
 from api.sockets import beside
@@ -83,6 +83,7 @@ def create_app(parts: Parts, *, daemons: bool = True) -> Application:
         market.router(parts, past, authenticate),
         search.router(past),
         explain.router(past),
+        exports.router(parts, archive),
         endpoint.router(past),
         ops.router(parts, standing),
         numbers,

@@ -195,6 +195,8 @@ STATUS = {
     "unreachable": 503,
     "too_far": 503,
     "store_full": 507,
+    "form_missing": 501,
+    "too_fine": 422,
     "not_reached": 202,
     "outcome_unknown": 504,
     "fault": 500,

@@ -22,58 +22,35 @@ import msgspec
 
 from auditor.facts import Facts
 from auditor.report import Place
-from domain.house import rules
-from domain.log import wire
-from domain.log.block import BLOCK_BYTES_MAX, Broken, Void, accept, read_header
+from domain.log.block import BLOCK_BYTES_MAX, Void, accept, read_header
+from domain.log.listing import (
+    FORMAT,
+    LEAVES,
+    MANIFEST,
+    RECEIPTS,
+    SEAL,
+    Listed,
+    Manifest,
+    OnChain,
+    listed_asset,
+    sealed_manifest,
+    segment,
+    written,
+)
 from domain.log.merkle import Head, leaf_hash
-from domain.value import Value
 
-FORMAT = 1
 SEGMENT_BYTES_MAX = 64 << 20
-MANIFEST, LEAVES, RECEIPTS = "manifest.json", "log/leaves", "chain/receipts.json"
 MANIFEST_BYTES_MAX = 256 << 20
 SEGMENT = re.compile(r"log/segment-[0-9]{6}\.ndjson")
 PATH = re.compile(r"log/segment-[0-9]{6}\.ndjson|log/leaves|evidence/[0-9a-f]{64}|chain/receipts\.json")
-SEAL = b',\n "sha256": "'
 HEADER_START = b'{"gridledger":'
 CHUNK = 1 << 20
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """How JSON fails."""
-ASSET = b'"type":"asset.listed.v1"'
 
 
 class BadBundle(Exception):
     """This is no bundle, or cannot be read."""
-
-
-class Listed(Value):
-    """A file of the bundle."""
-
-    path: str
-    sha256: str
-    bytes: int
-
-
-class OnChain(Value):
-    """An asset's contracts."""
-
-    asset: str
-    chain_id: int
-    contract: str
-    treasury: str
-
-
-class Manifest(Value, forbid_unknown_fields=True):
-    gridledger_bundle: int
-    log: str
-    size: int
-    """Of the head; `root` likewise."""
-    root: str
-    assets: tuple[OnChain, ...]
-    source: str
-    """Where it was made from."""
-    files: tuple[Listed, ...]
-    sha256: str
 
 
 class Record(NamedTuple):
@@ -230,19 +207,9 @@ def read_manifest(data: bytes) -> tuple[Manifest, str]:
         raise BadBundle(f"{MANIFEST}: {odd!r} is no file of a bundle")
     if len(set(paths)) != len(paths):
         raise BadBundle(f"{MANIFEST}: a file is listed twice")
-    if data != _written(manifest, manifest.sha256):
+    if data != written(manifest, manifest.sha256):
         return manifest, "a manifest in its one form"
     return manifest, sha256(data[: data.rindex(SEAL)]).hexdigest()
-
-
-def _written(manifest: Manifest, digest: str) -> bytes:
-    open_ = msgspec.json.format(msgspec.json.encode(msgspec.structs.replace(manifest, sha256="")), indent=1)
-    return b"%b%b%b" % (open_[: open_.rindex(SEAL)], SEAL, digest.encode()) + b'"\n}\n'
-
-
-def sealed_manifest(manifest: Manifest) -> bytes:
-    whole = _written(manifest, "")
-    return _written(manifest, sha256(whole[: whole.rindex(SEAL)]).hexdigest())
 
 
 class Writer:
@@ -267,7 +234,7 @@ class Writer:
         if self._segment is None or self._segment.tell() + len(data) > SEGMENT_BYTES_MAX:
             if self._segment:
                 self._segment.close()
-            self._segment = (self._part / f"log/segment-{self._segments:06d}.ndjson").open("wb")
+            self._segment = (self._part / segment(self._segments)).open("wb")
             self._segments += 1
         self._segment.write(data)
         if self.head is None and (header := read_header(data)) and header.size == 0:
@@ -280,7 +247,7 @@ class Writer:
             return []
         self.head = block.after
         self._leaves.write(b"".join(map(leaf_hash, block.lines)))
-        self._assets += [asset for line in block.lines if ASSET in line and (asset := _asset(line))]
+        self._assets += [asset for line in block.lines if (asset := listed_asset(line))]
         return list(block.lines)
 
     def evidence(self, sha256_hex: str, data: bytes) -> None:
@@ -315,15 +282,6 @@ class Writer:
         self._leaves.close()
         if self._segment:
             self._segment.close()
-
-
-def _asset(line: bytes) -> OnChain | None:
-    """Of a line that lists an asset; None of one that only looks so."""
-    try:
-        event = wire.event(line).event
-    except Broken:
-        return None
-    return OnChain(event.asset, event.chain_id, event.contract, event.treasury) if isinstance(event, rules.AssetListed) else None
 
 
 def write(out: Path, records: Iterable[bytes], evidence: Mapping[str, bytes], facts: Facts | None = None) -> Manifest:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from auditor.bundle import BadBundle, Manifest, Writer, split
+from auditor.bundle import BadBundle, Writer, split
 from auditor.chain import Listening, Node, Silent, Source
 from auditor.checks.evidence import Regions
 from auditor.checks.onchain import KINDS, OnChain
@@ -18,6 +18,7 @@ from auditor.report import Findings
 from domain.event import Event, Recorded
 from domain.log import wire
 from domain.log.block import Broken, Diverged
+from domain.log.listing import Manifest
 from domain.work import tiles
 
 TIMEOUT_S = 60.0

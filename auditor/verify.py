@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from auditor import bundle as bundles
 from auditor import ranges
 from auditor.bundle import BadBundle, Bundle
 from auditor.chain import Listening, Node, Source, Told
@@ -18,6 +17,7 @@ from auditor.facts import Facts
 from auditor.ranges import Outcome, Progress
 from auditor.reading import Taken
 from auditor.report import CHECKS, OF_CHAIN, OF_LINES, Findings, Place, Report, bad_input
+from domain.log import listing
 
 CUT = "not to the end of the log"
 """Why a check is skipped that needs all of the log."""
@@ -107,13 +107,13 @@ def check_receipts(bundle: Bundle, outcome: Outcome, kept: Facts | None, unheard
             findings.seen["receipts"] += 1
             if it in unheard:
                 message = "one of the chain's facts is not the chain's"
-                findings.found("receipts", message, expected="as on chain", actual=it, at=Place(bundles.RECEIPTS))
+                findings.found("receipts", message, expected="as on chain", actual=it, at=Place(listing.RECEIPTS))
 
 
 def check_files(bundle: Bundle, findings: Findings) -> None:
     """Every listed file is there, byte for byte, and no other."""
     listed = {it.path: it for it in bundle.manifest.files}
-    present = bundle.names() - {bundles.MANIFEST}
+    present = bundle.names() - {listing.MANIFEST}
     for name in sorted(present - listed.keys()):
         findings.found("files", "the file is not listed in the manifest", at=Place(name))
     for name, it in listed.items():
@@ -133,7 +133,7 @@ def check_files(bundle: Bundle, findings: Findings) -> None:
 
 def check_manifest(bundle: Bundle, outcome: Outcome, chain: OnChain, findings: Findings) -> None:
     """What it says of itself and of the log."""
-    manifest, head, place = bundle.manifest, outcome.head, Place(bundles.MANIFEST)
+    manifest, head, place = bundle.manifest, outcome.head, Place(listing.MANIFEST)
     findings.seen["manifest"] += 1
     if manifest.sha256 != bundle.sealed:
         findings.found("manifest", "the manifest was changed", expected=bundle.sealed, actual=manifest.sha256, at=place)
@@ -141,6 +141,6 @@ def check_manifest(bundle: Bundle, outcome: Outcome, chain: OnChain, findings: F
     actual = f"log {manifest.log} size {manifest.size} root {manifest.root}"
     if expected != actual and outcome.whole:
         findings.found("manifest", "the manifest names another head than its log has", expected=expected, actual=actual, at=place)
-    listed = tuple(bundles.OnChain(it.asset, it.chain_id, it.contract, it.treasury) for it in chain.assets.values())
+    listed = tuple(listing.OnChain(it.asset, it.chain_id, it.contract, it.treasury) for it in chain.assets.values())
     if outcome.understood and outcome.whole and manifest.assets != listed:
         findings.found("manifest", "the manifest names other contracts", expected=listed, actual=manifest.assets, at=place)

@@ -79,10 +79,10 @@ class Root(Protocol):
 
 def create(root: Root) -> Callable[[], None]:
     """The program, over what the composition root offers."""
-    from cli import agents, audits, creators, drills, kafka, logs, offices, servers, streams
+    from cli import agents, audits, creators, exports, kafka, logs, offices, servers, streams
 
     app = typer.Typer(name="gridledger", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=HELP)
-    for part in (servers, kafka, creators, streams, agents, audits, logs, drills, offices):
+    for part in (servers, kafka, creators, streams, agents, audits, exports, logs, offices):
         part.add(app, root)
 
     def run() -> None:
@@ -125,6 +125,7 @@ def reasons() -> list[type[Exception]]:
     from adapters.views import rebuild
     from auditor import bundle, explain, export
     from cli import submission
+    from exports import check
     from projections import plugins, views
     from worker_runtime import config, loop
 
@@ -138,7 +139,7 @@ def reasons() -> list[type[Exception]]:
         rebuild.Differs,
     ]
     ours += [copy.Empty, copy.Foreign, segments.Taken, moving.Elsewhere, Lost, OutcomeUnknown, Unreachable, bundle.BadBundle]
-    ours += [explain.Unknown, export.ExportFailed, submission.NotAScene, config.Unusable, loop.Failed]
+    ours += [explain.Unknown, export.ExportFailed, check.Cut, submission.NotAScene, config.Unusable, loop.Failed]
     return [*ours, plugins.BadPlugin, views.Behind]
 
 

@@ -1,5 +1,6 @@
-"""Commands for whoever audits: the verification of a bundle, and explanations from it."""
+"""Commands for whoever audits: the verification of a bundle, explanations from it, and whether an audit would find it."""
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,11 @@ HEAD = re.compile("([0-9]{1,15}):([0-9a-f]{64})")
 
 
 def add(app: typer.Typer, root: Root) -> None:
+    add_verify(app)
+    add_drill(app)
+
+
+def add_verify(app: typer.Typer) -> None:
     @app.command()
     def verify(
         bundle: Path,
@@ -55,6 +61,31 @@ def add(app: typer.Typer, root: Root) -> None:
 
         tree = expand(bundle, what)
         typer.echo(tree.json() if as_json else tree.text())
+
+
+def add_drill(app: typer.Typer) -> None:
+    @app.command()
+    def drill(
+        bundle: Path,
+        seeds: Annotated[int, typer.Option(help="how often each fraud is tried", min=1, max=1_000_000)] = 10,
+        seed: Annotated[int | None, typer.Option(help="try this seed only", min=0)] = None,
+        rpc: Annotated[str | None, typer.Option(help="JSON-RPC of a node; else the bundle's own receipts are the chain")] = None,
+        jobs: Annotated[int, typer.Option(help="processes", min=1, max=256)] = os.cpu_count() or 1,
+        as_json: Json = False,
+    ) -> None:
+        """Forge copies of an honest bundle in every way that there is, and see whether verify finds it. Exit 0 if all was caught."""
+        from auditor.drill import drill as drills
+
+        heading = iter([drills.HEADING])
+
+        def say(row: drills.Row) -> None:
+            if not as_json:
+                for line in (*heading, drills.line(row)):
+                    typer.echo(line)
+
+        done = drills.drill(bundle, range(seeds) if seed is None else [seed], rpc, jobs=jobs, say=say)
+        typer.echo(done.json() if as_json else done.summary())
+        raise SystemExit(0 if done.passed else 1)
 
 
 def noted(heads: Sequence[str]) -> "list[Noted]":

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.checkout
 
 ROOT = Path(__file__).parent.parent
 
-USED = {"domain", "projections", "adapters", "worker_runtime", "auditor"}
+USED = {"domain", "projections", "adapters", "worker_runtime", "auditor", "exports"}
 """What people run (`cli`, `demo`) and what puts the parts together (`roles`) stand above these; on them stands only `gridledger.py`."""
 
 ROOMS = {
@@ -26,7 +26,8 @@ ROOMS = {
     "adapters": {"domain", "projections", "msgspec"},
     "worker_runtime": {"domain", "msgspec", "structlog"},
     "auditor": {"domain", "projections", "msgspec", "eth_account", "eth_utils", "coincurve", "httpx2"},
-    "api": {"domain", "projections", "fastapi", "pydantic", "msgspec", "structlog"},
+    "exports": {"domain", "projections", "msgspec"},
+    "api": {"domain", "projections", "exports", "fastapi", "pydantic", "msgspec", "structlog"},
     "explorer": {"domain", "projections", "jinja2", "markupsafe", "starlette", "msgspec"},
     "cli": {*USED, "demo", "examples", "msgspec", "structlog", "typer", "rich", "httpx2"},
     "demo": {*USED, "cli", "msgspec", "structlog", "rich", "httpx2"},
@@ -39,6 +40,7 @@ ALSO = {
     "worker_runtime.gpu.stitch": {"PIL"},
     "worker_runtime.gpu.probe": {"pynvml"},
     "worker_runtime.checker": {"numpy"},
+    "exports.parquet": {"pyarrow"},
     "api.app": {"starlette"},
     "api.forward": {"starlette"},
     "api.live": {"starlette"},

@@ -16,6 +16,7 @@ from domain import errors
 from domain.errors import Refused
 from domain.value import Value
 from domain.work import objects
+from exports import bundle, export, forms, sheets
 from projections.row import shape
 
 WHO = ("api_key_missing", "api_key_unknown", "api_key_expired")
@@ -51,6 +52,8 @@ PATH_TYPES: dict[str, Schema] = {
     "index": {"type": "integer", "minimum": 0, "maximum": 9_999},
     "id": TEXT,
     "posting": {"type": "string", "pattern": "^[1-9][0-9]{0,14}-[1-9][0-9]{0,3}$", "examples": ["120-2"]},
+    "what": {"enum": [*sorted(export.TABLES), "bundle"]},
+    "format": {"enum": [*sorted(export.forms_of("journal")), "tar"]},
     "tile": {"type": "string", "examples": ["0/000.p/17", "entries/x001/000"]},
 }
 KEY: Schema = {
@@ -266,6 +269,15 @@ def explained(schemas: Schemas) -> Schema:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
+def exported() -> Operation:
+    texts = {form.media_type.partition(";")[0] for form in export.FORMS.values()}
+    content: Schema = {kind: {"schema": {"type": "string"}} for kind in sorted(texts)}
+    content |= dict.fromkeys((sheets.Workbook.media_type, forms.PARQUET, bundle.MEDIA_TYPE), BINARY["application/octet-stream"])
+    account = asked("account", TEXT, "Whose statement (which needs one) or payouts; of the journal, an account of the ledger.")
+    codes = ("invalid", "not_found", "not_reached", "unreachable", "form_missing", "too_fine")
+    return Operation("exports", {200: content}, codes, None, (account, MIN_POS, AS_OF))
+
+
 def rest(schemas: Schemas) -> Iterator[tuple[str, Operation]]:
     lines = json(page_of(schemas.line(), "events"))
     filters = tuple(asked(name, TEXT) for name in ("stream", "type", "by", "cmd"))
@@ -278,6 +290,7 @@ def rest(schemas: Schemas) -> Iterator[tuple[str, Operation]]:
     what = asked("q", TEXT, "An id, a position, a hash, an address, a transaction, or a kind of event.", required=True)
     yield "search", Operation("explorer", {200: json(schemas.of(search.Search))}, READ, None, (what, MIN_POS, AS_OF))
     answer = explained(schemas)
+    yield "exports.file", exported()
     yield "explain", Operation("explorer", {200: json(answer)}, ("not_found", *READ), None, (MIN_POS, AS_OF))
     answered: Schema = {
         "type": "object",

@@ -66,6 +66,10 @@ class Tree:
         middle = start + (1 << level)
         return join(self._hash(start, middle), self._hash(middle, stop))
 
+    def leaves(self, start: int, stop: int) -> bytes:
+        """The hashes of the leaves [start, stop), from 0, which are there."""
+        return bytes(self._levels[0][start * HASH_BYTES : stop * HASH_BYTES])
+
     def node(self, level: int, place: int) -> bytes:
         """The hash of a perfect subtree: of leaves [place * 2^level, (place + 1) * 2^level), which are there."""
         return bytes(self._levels[level][place * HASH_BYTES : (place + 1) * HASH_BYTES])

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from limits import RateLimitItem
     from limits.strategies import RateLimiter
 
-COSTLY, COST = ("/graphql", "/v1/search", "/v1/explain", "/v1/proof", "/v1/consistency", "/v1/log"), 10
+COSTLY, COST = ("/graphql", "/v1/search", "/v1/explain", "/v1/proof", "/v1/consistency", "/v1/log", "/v1/exports"), 10
 FREE = {"/livez", "/readyz", asks.PATH}
 TRY_AGAIN = 1013
 """Why a websocket is closed (IANA's registry of RFC 6455 codes)."""

@@ -13,16 +13,16 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from auditor import bundle as bundles
-from auditor.bundle import Bundle, Listed, Manifest
+from auditor.bundle import Bundle
 from auditor.checks import draws
 from auditor.facts import ChainLog, Facts
 from domain.accounts import NO_MONEY
 from domain.event import Event, Recorded
 from domain.house import house, ledger
 from domain.ids import HOUSE, AccountId, WorkerId, command_id
-from domain.log import wire
+from domain.log import listing, wire
 from domain.log.block import Kind, Void, accept, seal
+from domain.log.listing import Listed, Manifest
 from domain.log.merkle import Head, leaf_hash
 from domain.proof import audit
 from domain.world import World
@@ -256,9 +256,9 @@ class Draft:
         """Writes the bundle."""
         records = self.seal()
         leaves = b"".join(leaf_hash(line) for record in records for line in record.split(b"\n")[1:-1])
-        files: dict[str, bytes | None] = {SEGMENT: b"".join(self.after(records)), bundles.LEAVES: leaves}
+        files: dict[str, bytes | None] = {SEGMENT: b"".join(self.after(records)), listing.LEAVES: leaves}
         if self.receipts:
-            files[bundles.RECEIPTS] = msgspec.json.format(msgspec.json.encode(self.receipts), indent=1) + b"\n"
+            files[listing.RECEIPTS] = msgspec.json.format(msgspec.json.encode(self.receipts), indent=1) + b"\n"
         files |= self.objects
         listed = [Listed(name, sha256(data).hexdigest(), len(data)) for name, data in files.items() if data is not None]
         listed += [it for name, it in self.original.evidence.items() if name not in files]
@@ -267,7 +267,7 @@ class Draft:
             head = head.extend(record.split(b"\n")[1:-1])
         manifest = msgspec.structs.replace(self.original.manifest, size=head.size, root=head.root, files=tuple(sorted_by_path(listed)))
         written = {name: data for name, data in files.items() if data is not None} | self.slipped
-        written[bundles.MANIFEST] = bundles.sealed_manifest(self.named(manifest))
+        written[listing.MANIFEST] = listing.sealed_manifest(self.named(manifest))
         shelf.put({name: data for name, data in self.original.objects.items() if name not in files} | written)
 
 

@@ -10,7 +10,7 @@ from contextlib import aclosing
 from typing import Protocol
 
 from domain.log.block import BLOCK_BYTES_MAX, Sealed, read_header
-from domain.log.merkle import EMPTY, Head
+from domain.log.merkle import EMPTY, Head, Mark
 
 Records = AsyncGenerator[bytes, None]
 
@@ -49,7 +49,7 @@ async def origin(log: Log) -> Head | None:
     return None
 
 
-async def holds(log: Log, head: Head) -> bool:
+async def holds(log: Log, head: Head | Mark) -> bool:
     """Whether the log has a block that ends at this head, as far as headers tell. Raises `Unreachable`."""
     if head.size == 0:
         return True

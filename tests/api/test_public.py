@@ -20,6 +20,7 @@ COMPUTED = re.compile(
     r"-?\d{1,78}"  # sums
     r"|[0-9a-f]{64}"  # nodes and roots of the tree
     r"|\d{1,15}-\d{1,4}"  # a posting
+    r"|-?\d{1,40}\.\d{6,18}|\d{4}(-\d\d){2}T\d\d(:\d\d){2}\.\d{6}Z"  # amounts and times of exports
     r"|CPU"  # the model of a machine that names none
     r"|\d{4}\.[a-z-]+|[0-9]{4}"  # parts of an account's name
     r"|/v1/[a-z/-]+(\?[a-z]+=)?[a-z0-9/_.-]*"  # where something is read
@@ -71,6 +72,8 @@ async def public(house: House) -> AsyncIterator[tuple[str, Any]]:
             answer = await house.get("", target, params={"q": "worker.registered"} if path == "/v1/search" else {})
             if answer.headers["content-type"].startswith("application/json"):
                 yield target, answer.json()
+            if answer.headers["content-type"] == "application/x-ndjson":
+                yield target, [json.loads(line) for line in answer.text.splitlines()]
     for root in (kind for kind in graph.KINDS if kind.many):
         fields = " ".join(name for name, field in BUILT[1][root.name].items() if field.fetch is None)
         query = f"{{ {root.many}(first: 100) {{ edges {{ cursor node {{ {fields} }} }} pageInfo {{ endCursor }} }} }}"
@@ -81,6 +84,9 @@ async def filled(house: House, path: str) -> AsyncIterator[str]:
     name = re.search(r"\{(\w+)\}", path)
     if name is None:
         yield f"{path}?limit=200" if path in {"/v1/journal", "/v1/events"} else path
+    elif name[1] == "what":
+        for what in ("journal", "payouts", f"statement.jsonl?account={lived().creator}"):
+            yield f"/v1/exports/{what}" if "?" in what else f"/v1/exports/{what}.jsonl"
     elif name[1] == "posting":
         for row in (await house.get("", "/v1/journal")).json()["items"]:
             yield f"/v1/explain/{row['position']}-{row['line']}"

@@ -17,6 +17,7 @@ from domain.treasury import stake
 from domain.units import Units
 from domain.work import manifest, objects
 from domain.work.manifest import Manifest
+from exports import export
 from tests.api.house import DUMMY, House, owner, people, problem, running, secret_of, submitted
 from tests.gpu.test_scene import HOSTILE
 from tests.log.ledgers import uuid7
@@ -190,7 +191,7 @@ async def test_money_that_is_not_there_is_counted_out() -> None:
 
 
 def test_every_refusal_has_one_status() -> None:
-    known = [each for module in (errors, objects, problems) for each in vars(module).values()]
+    known = [each for module in (errors, objects, problems, export) for each in vars(module).values()]
     codes = {each.code for each in known if isinstance(each, type) and issubclass(each, Refused) and each is not Refused}
 
     assert codes - set(problems.STATUS) == set()

@@ -8,6 +8,7 @@ import pytest
 from auditor import bundle as bundles
 from auditor.bundle import BadBundle, Bundle
 from auditor.verify import verify
+from domain.log import listing
 from domain.log.block import seal
 from tests.log.ledgers import opened
 
@@ -55,7 +56,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b'{"gridledger_bundle":2}', b"\xff" * 10, b'{"a":' * 5_000])
 def test_what_has_no_manifest_is_bad_input(tmp_path: Path, data: bytes) -> None:
-    (small(tmp_path / "b") / bundles.MANIFEST).write_bytes(data)
+    (small(tmp_path / "b") / listing.MANIFEST).write_bytes(data)
 
     report = verify(tmp_path / "b")
 
@@ -63,7 +64,7 @@ def test_what_has_no_manifest_is_bad_input(tmp_path: Path, data: bytes) -> None:
 
 
 def test_a_truncated_manifest_is_bad_input(tmp_path: Path) -> None:
-    manifest = small(tmp_path / "b") / bundles.MANIFEST
+    manifest = small(tmp_path / "b") / listing.MANIFEST
     manifest.write_bytes(manifest.read_bytes()[:-20])
 
     assert verify(tmp_path / "b").exit == 3
@@ -71,7 +72,7 @@ def test_a_truncated_manifest_is_bad_input(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["../../etc/passwd", "/etc/passwd", "log/../manifest.json", "evidence/x", "log/segment-0.ndjson"])
 def test_a_manifest_cannot_name_files_elsewhere(tmp_path: Path, path: str) -> None:
-    manifest = small(tmp_path / "b") / bundles.MANIFEST
+    manifest = small(tmp_path / "b") / listing.MANIFEST
     manifest.write_bytes(manifest.read_bytes().replace(b'"log/leaves"', b'"%b"' % path.encode()))
 
     assert verify(tmp_path / "b").exit == 3
@@ -84,14 +85,14 @@ def test_garbage_is_bad_input(tmp_path: Path) -> None:
 
 
 def test_a_link_out_of_the_bundle_is_not_followed(tmp_path: Path) -> None:
-    leaves = small(tmp_path / "b") / bundles.LEAVES
+    leaves = small(tmp_path / "b") / listing.LEAVES
     (tmp_path / "elsewhere").write_bytes(leaves.read_bytes())
     leaves.unlink()
     leaves.symlink_to(tmp_path / "elsewhere")
 
     report = verify(tmp_path / "b")
 
-    assert [(it.check, it.file) for it in report.findings] == [("files", bundles.LEAVES)]
+    assert [(it.check, it.file) for it in report.findings] == [("files", listing.LEAVES)]
 
 
 def test_a_log_without_its_beginning_makes_no_bundle(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from auditor import bundle as bundles
 from auditor.bundle import Bundle
 from auditor.report import Finding, Report
 from auditor.verify import verify
+from domain.log import listing
 from domain.log.merkle import leaf_hash
 from tests.auditor import forging
 from tests.auditor.served import served
@@ -98,24 +99,24 @@ def test_a_byte_flipped_anywhere_is_found_in_its_file(tmp_path: Path, seed: int)
     path = forging.bundle(tmp_path / "b")
     chance = random.Random(seed)
     names = sorted(it.relative_to(path).as_posix() for it in path.rglob("*") if it.is_file())
-    name = names[seed % len(names)] if seed % 3 else chance.choice([SEGMENT, bundles.MANIFEST, bundles.LEAVES, bundles.RECEIPTS])
+    name = names[seed % len(names)] if seed % 3 else chance.choice([SEGMENT, listing.MANIFEST, listing.LEAVES, listing.RECEIPTS])
     flipped(path, name, chance.randrange((path / name).stat().st_size), 1 << chance.randrange(8))
 
     report = verify(path)
 
-    assert report.exit in ({1, 3} if name == bundles.MANIFEST else {1})
-    assert name in {it.file for it in report.findings} or bundles.MANIFEST in report.error
+    assert report.exit in ({1, 3} if name == listing.MANIFEST else {1})
+    assert name in {it.file for it in report.findings} or listing.MANIFEST in report.error
 
 
 def test_a_changed_hash_in_the_manifest_is_found_in_the_manifest(tmp_path: Path) -> None:
     path = forging.bundle(tmp_path / "b")
-    data = (path / bundles.MANIFEST).read_bytes()
+    data = (path / listing.MANIFEST).read_bytes()
     at = data.index(b'"root": "') + 9
-    flipped(path, bundles.MANIFEST, at)
+    flipped(path, listing.MANIFEST, at)
 
     findings = verify(path).findings
 
-    assert [(it.check, it.file) for it in findings] == [("manifest", bundles.MANIFEST)] * 2
+    assert [(it.check, it.file) for it in findings] == [("manifest", listing.MANIFEST)] * 2
     assert forging.life().ledger.head.root in findings[1].expected
 
 
@@ -176,7 +177,7 @@ def test_leaf_hashes_that_lie_accuse_no_line(tmp_path: Path) -> None:
     """They are believed only where they fold to the root that the header names."""
     path = forging.bundle(tmp_path / "b")
     flipped(path, SEGMENT, line_at(100)[1] + 30)
-    flipped(path, bundles.LEAVES, 99 * 32)
+    flipped(path, listing.LEAVES, 99 * 32)
 
     finding = of_records(verify(path).findings)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from auditor import bundle as bundles
 from auditor.bundle import BadBundle
 from auditor.explain import Node, Tree, Unknown, explain
 from auditor.verify import verify
 from domain.event import Event
+from domain.log import listing
 from domain.proof import audit
 from domain.treasury import batch, payout
 from domain.units import Units
@@ -167,7 +167,7 @@ def test_an_explanation_is_json_as_well(path: Path) -> None:
 
 
 def test_no_bundle_no_explanation(tmp_path: Path) -> None:
-    (tmp_path / bundles.MANIFEST).write_bytes(b"{}")
+    (tmp_path / listing.MANIFEST).write_bytes(b"{}")
 
     with pytest.raises(BadBundle):
         explain(tmp_path, "1")

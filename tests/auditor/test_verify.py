@@ -11,13 +11,13 @@ import pytest
 from eth_account.messages import _hash_eip191_message, encode_typed_data
 
 from adapters.evm import transaction
-from auditor import bundle as bundles
 from auditor.checks import batches, signatures
 from auditor.checks.heads import Noted
 from auditor.export import ExportFailed, export
 from auditor.facts import Facts
 from auditor.report import OF_CHAIN, Report
 from auditor.verify import verify
+from domain.log import listing
 from domain.log.merkle import leaf_hash, tree_hash
 from domain.signing import typed_data
 from domain.treasury import batch
@@ -191,7 +191,7 @@ def test_a_deposit_that_was_passed_over_is_found_though_nothing_was_reconciled(t
 def test_what_the_bundle_says_of_the_chain_is_checked_against_the_chain(tmp_path: Path) -> None:
     report = exported(tmp_path, exported_from=change("logs", 0, who="0x" + "0" * 40))
 
-    assert [(it.check, it.file) for it in report.findings] == [("receipts", bundles.RECEIPTS)]
+    assert [(it.check, it.file) for it in report.findings] == [("receipts", listing.RECEIPTS)]
 
 
 def test_what_the_bundle_says_of_the_chain_can_contradict_its_log(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_a_bundle_made_without_a_node_is_clean_with_one(tmp_path: Path) -> None:
         report = verify(tmp_path / "b", url)
 
     assert (report.exit, found(report)) == (0, [])
-    assert not (tmp_path / "b" / bundles.RECEIPTS).exists()
+    assert not (tmp_path / "b" / listing.RECEIPTS).exists()
 
 
 def test_a_node_that_refuses_long_ranges_is_asked_for_shorter_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,11 @@ MISTAKES = {
     "no server to read from": ["stream", "job-1", "--server", "http://127.0.0.1:9"],
     "no server's address": ["log", "head", "--server", ""],
     "a server without a scheme": ["job", "list", "--server", "127.0.0.1:8080"],
+    "an export that is none": ["export", "letters"],
+    "a format that is none": ["export", "journal", "--format", "pdf"],
+    "a statement of nobody": ["export", "statement"],
+    "a bundle up to a position": ["export", "bundle", "--as-of", "5"],
+    "nobody to export from": ["export", "journal", "--server", "http://127.0.0.1:9"],
     "nobody listens": ["log", "head", "--server", "http://127.0.0.1:9"],
 }
 
@@ -73,6 +78,7 @@ def test_each_command_says_what_it_is_for(tmp_path: Path) -> None:
         "checker",
         "verify",
         "explain",
+        "export",
         "log",
         "override",
         "projection",

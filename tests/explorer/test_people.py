@@ -11,9 +11,10 @@ from domain.treasury import batch, payout
 from domain.work import task
 from explorer.drawing.history import utilisation
 from explorer.idle import CHEAPEST, REMEDIES, SHORT, Reason, cheapest
+from exports import export
 from tests import network
 from tests.explorer.fresh import opened
-from tests.explorer.test_pages import lived, working
+from tests.explorer.test_pages import links, lived, working
 from tests.explorer.test_pictures import unpacked
 from tests.network import CLASS
 
@@ -211,3 +212,20 @@ async def test_the_cheapest_remedy_is_named_first_and_an_empty_market_says_so() 
 def obstacles() -> set[str]:
     """All that the ledger may have against a worker."""
     return set(re.findall(r'return "(\w+)"', inspect.getsource(match.obstacle)))
+
+
+async def test_exports_that_a_page_links_are_as_of_its_position() -> None:
+    it = lived()
+    owner = next(e.event for e in it.events if isinstance(e.event, payout.Requested)).account
+    for path, what, forms in (
+        (f"/accounts/{owner}", f"statement.{{}}?as_of={{}}&account={owner}", export.forms_of("statement", owner)),
+        ("/payouts", "payouts.{}?as_of={}", export.forms_of("payouts")),
+        ("/trail", "journal.{}?as_of={}", export.forms_of("journal")),
+        ("/trail?as_of=90", "journal.{}?as_of={}", export.forms_of("journal")),
+    ):
+        text = await (await opened(it)).text(path)
+        position = re.search(r"This page <b class=\"m\">#(\d+)<", text)
+        assert position is not None
+        wanted = {f"/v1/exports/{what.format(form, position[1])}" for form in forms}
+
+        assert wanted == {link for link in links(text) if link.startswith("/v1/exports/") and "bundle" not in link}

@@ -13,7 +13,9 @@ from typing import Any
 
 import psutil
 import pytest
+from beancount import loader
 
+from exports import export
 from tests import second
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
@@ -176,6 +178,33 @@ def test_creators_and_owners_see_their_things_on_the_command_line(kept: tuple[di
     assert (cancelled.returncode, len(cancelled.stderr.splitlines())) == (3, 1)
     assert (opened.returncode, len(opened.stderr.splitlines())) == (3, 1), "it was opened before"
     assert explained
+
+
+def test_finance_gets_whole_files_that_its_own_tools_accept(kept: tuple[dict[str, Any], Path], tmp_path: Path) -> None:
+    result, _ = kept
+    where = ["--server", result["server"], "--json"]
+    head = json.loads(gridledger("log", "head", *where).stdout)
+    asked: list[tuple[str, str, tuple[str, ...]]] = [("journal", form, ()) for form in export.forms_of("journal")]
+    asked += [("payouts", "csv", ()), ("statement", "xlsx", ("--account", creator_of(result)))]
+    for what, form, more in asked:
+        file = tmp_path / f"{what}.{form}"
+        done = gridledger("export", what, "--format", form, "--out", str(file), "--as-of", str(head["size"]), *more, *where)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["bytes"] == file.stat().st_size > 1_000
+    text = (tmp_path / "journal.csv").read_text()
+
+    assert f"\n#head,{head['size']},{head['root']}\n" in text
+    assert "\n#total,usdc,net,0.000000\n" in text
+    assert ",paid,payout-" in (tmp_path / "payouts.csv").read_text()
+    assert loader.load_file(str(tmp_path / "journal.beancount"))[1] == []
+    assert subprocess.run(["hledger", "-f", str(tmp_path / "journal.hledger"), "check", "--strict"], check=False).returncode == 0
+    assert gridledger("export", "journal", "--out", str(tmp_path / "journal.csv"), *where).returncode == 3, "it is there already"
+
+
+def creator_of(result: dict[str, Any]) -> str:
+    """Whose the jobs are."""
+    jobs = json.loads(gridledger("job", "list", "--json", GRIDLEDGER_SERVER=result["server"]).stdout)["items"]
+    return str(jobs[0]["creator"])
 
 
 def test_a_scene_that_reaches_out_is_refused_and_nothing_changes(kept: tuple[dict[str, Any], Path], tmp_path: Path) -> None:

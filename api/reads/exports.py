@@ -1,0 +1,119 @@
+"""Exports: everything there is of something, up to a position, in one answer that is written while it is sent. Without `as_of` it goes up
+to the head of the log."""
+
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+
+from api.parts import Parts
+from api.problems import Invalid
+from api.proofs.audit import Archive, Evidence
+from api.reads import query
+from api.reads.views import NotReached
+from domain.accounts import Asset
+from domain.errors import NotFound
+from domain.log.log import holds
+from domain.log.merkle import Mark
+from exports import bundle, export, lines
+from exports.bundle import Bundle
+from exports.export import Export
+from projections.explorer import accounts
+from projections.finance.balances import Balance
+from projections.finance.journal import StatementLine
+from projections.row import ID, Row
+
+
+class Exports:
+    def __init__(self, parts: Parts, archive: Archive) -> None:
+        self._parts, self._archive = parts, archive
+
+    async def get(self, request: Request) -> Response:
+        """Everything of the journal, of a statement, of the payouts or of the log, up to a position, in one file"""
+        what, form = request.path_params["what"], request.path_params["format"]
+        choose("what", what, (*export.TABLES, "bundle"))
+        if what == "bundle":
+            choose("format", form, ("tar",))
+            return await self._bundle(request)
+        given = query.positions(request, "account")
+        choose("format", form, export.forms_of(what, given.get("account", "")))
+        size = query.count(given, "as_of", self._parts.reader.head.size)
+        if size > self._parts.reader.head.size:
+            raise Invalid(field="as_of", pointer="", reason="the log is not there yet")
+        await self._reached(lines_of(what), max(size, query.count(given, "min_pos", 0)))
+        account = await self._account(what, given.get("account"))
+        root = (await self._archive.tree()).root(size).hex()
+        places = lines.decimals(self._parts.reader.world)
+        it = Export(what, form, Mark(self._parts.reader.head.log, size, root, sealed=False), account)
+        name = "-".join(each for each in (what, account.replace(":", "-").replace("/", "-"), str(size)) if each)
+        return sent(self._written(it, places), f"{name}.{form}", size, export.form_of(form, places).media_type, past="as_of" in given)
+
+    async def _bundle(self, request: Request) -> Response:
+        given = query.positions(request)
+        size = query.count(given, "as_of", self._parts.reader.head.size)
+        if max(size, query.count(given, "min_pos", 0)) > self._parts.reader.head.size:
+            raise Invalid(field="as_of", pointer="", reason="the log is not there yet")
+        tree = await self._archive.tree()
+        mark = Mark(self._parts.reader.head.log, size, tree.root(size).hex(), sealed=False)
+        if not size or not await holds(self._parts.log, mark):
+            raise Invalid(field="as_of", pointer="", reason="no block ends there; a bundle is of whole ones")
+        made = Bundle(self._parts.log, mark, tree.leaves, Evidence(), self._parts.objects)
+        return sent(made.stream(), f"bundle-{size}.tar", size, bundle.MEDIA_TYPE, past="as_of" in given)
+
+    async def _written(self, it: Export, places: Mapping[Asset, int]) -> AsyncGenerator[bytes, None]:
+        async with aclosing(export.stream(it, self._parts.views, places)) as parts:
+            async for part in parts:
+                yield part
+
+    async def _reached(self, kind: type[Row], size: int) -> None:
+        stands = await self._parts.views.reached(kind, size, self._parts.limits.read_wait_s)
+        if stands < size:
+            raise NotReached(stands, size)
+
+    async def _account(self, what: str, given: str | None) -> str:
+        """Raises `Invalid` for what could be nobody's, and `NotFound` for what is nobody's."""
+        if given is None:
+            if what == "statement":
+                raise Invalid(field="account", pointer="", reason="a statement is of an account")
+            return ""
+        if what == "journal":
+            query.plain(Balance, "account", given)
+            known = (await self._parts.views.get(Balance, given)).row is not None
+        else:
+            if not ID.fullmatch(given):
+                raise Invalid(field="account", pointer="", reason="expected an id")
+            known = await self._owns(given)
+        if not known:
+            raise NotFound(id="account with this name")
+        return given
+
+    async def _owns(self, owner: str) -> bool:
+        """Whether it is an account, or a job, task or payout that money was ever on."""
+        if (await self._parts.views.get(accounts.Account, owner)).row is not None:
+            return True
+        return bool((await self._parts.views.page(StatementLine, where={"owner": owner}, limit=1)).rows)
+
+
+def sent(parts: AsyncGenerator[bytes, None], name: str, size: int, kind: str, *, past: bool) -> Response:
+    headers = {
+        "Content-Disposition": f'attachment; filename="{name}"',
+        "Gridledger-Position": str(size),
+        "Cache-Control": "public, max-age=31536000, immutable" if past else "no-cache",
+    }
+    return StreamingResponse(parts, headers=headers, media_type=kind)
+
+
+def lines_of(what: str) -> type[Row]:
+    return export.TABLES[what]({}, "").kind
+
+
+def choose(field: str, given: str, known: Iterable[str]) -> None:
+    if given not in known:
+        raise Invalid(field=field, pointer="", reason=f"expected {', '.join(sorted(known))}")
+
+
+def router(parts: Parts, archive: Archive) -> APIRouter:
+    routes, exports = APIRouter(), Exports(parts, archive)
+    routes.add_api_route("/v1/exports/{what}.{format}", exports.get, methods=["GET"], operation_id="exports.file")
+    return routes
