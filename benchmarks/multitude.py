@@ -71,7 +71,7 @@ FILTERED = (
     "/v1/audits?result=valid",
     "/v1/payouts?account={account}",
     "/v1/journal?event=task.accepted",
-    "/v1/balances?asset=usdc",
+    "/v1/balances?owner={account}",
 )
 NOTHING = ("0", "''")
 MANY: dict[str, int] = {
