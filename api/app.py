@@ -93,7 +93,7 @@ def create_app(parts: Parts, *, daemons: bool = True) -> Application:
     app.describe(routers)
     if parts.leader:
         app.add_middleware(forward.Forwarded, leader=parts.leader, leads=parts.leads, reach=reach)
-    app.add_middleware(beside.Beside, parts=parts)
+    app.add_middleware(beside.Beside, parts=parts, open=feeds.open)
     app.add_middleware(packed.Packed)
     app.add_middleware(kept.Kept, head=lambda: parts.reader.head.size)
     app.add_middleware(limited.Limited, limits=parts.limits)

@@ -32,7 +32,8 @@ class Live:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._watching: dict[asyncio.Queue[bytes], None] = {}
-        self.connections = 0
+        self.open: dict[object, None] = {}
+        """Live connections, those of Socket.IO too."""
 
     async def events(self, request: Request) -> Response:
         """All events, or those of some types or streams, from a position on and for ever."""
@@ -52,14 +53,14 @@ class Live:
                 queue.put_nowait(message)
 
     def answer(self, items: AsyncGenerator[Item, None], wants: Wants, *, progress: bool = False) -> Response:
-        if self.connections >= self._parts.limits.live_max:
+        if len(self.open) >= self._parts.limits.live_max:
             raise TooManyLive
         return StreamingResponse(self._stream(items, wants, progress=progress), 200, HEADERS, "text/event-stream")
 
     async def _stream(self, items: AsyncGenerator[Item, None], wants: Wants, *, progress: bool) -> AsyncGenerator[bytes, None]:
         queue: asyncio.Queue[bytes] = asyncio.Queue(QUEUE_MAX)
         pump = asyncio.create_task(self._pump(items, wants, queue))
-        self.connections += 1
+        self.open[queue] = None
         if progress:
             self._watching[queue] = None
         try:
@@ -74,7 +75,7 @@ class Live:
                     return
                 yield message
         finally:
-            self.connections -= 1
+            self.open.pop(queue, None)
             self._watching.pop(queue, None)
             pump.cancel()
             with suppress(asyncio.CancelledError):

@@ -52,7 +52,7 @@ class Ledger(Collector):
         yield "views_reached", "Whether the views can be read", float(not self._standing.away)
         yield "ready", "Whether commands are decided", float(self._parts.ready())
         yield "frozen", "Whether payouts and new escrow are stopped", float(world.frozen)
-        yield "live_connections", "Live feeds", self._feeds.connections
+        yield "live_connections", "Live feeds", len(self._feeds.open)
         yield "leases", "Leases", sum(len(worker.leases) for worker in world.workers.values())
         yield "workers_online", "Workers and checkers online", sum(worker.presence == "online" for worker in world.workers.values())
         yield "audits_open", "Open audits", sum(audit.status != "closed" for audit in world.audits.values())

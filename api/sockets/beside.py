@@ -13,8 +13,9 @@ PATH = "/socket.io/"
 class Beside:
     """Around the application."""
 
-    def __init__(self, app: ASGIApp, parts: Parts) -> None:
-        self._app, self._parts = app, parts
+    def __init__(self, app: ASGIApp, parts: Parts, open: dict[object, None]) -> None:
+        """`open` are all live connections, whatever they speak."""
+        self._app, self._parts, self._open = app, parts, open
         self._sockets: Any = None
         self._loading = asyncio.Lock()
 
@@ -31,12 +32,12 @@ class Beside:
     async def _made(self) -> ASGIApp:
         async with self._loading:
             if self._sockets is None:
-                self._sockets = await asyncio.to_thread(made, self._parts)
+                self._sockets = await asyncio.to_thread(made, self._parts, self._open)
             sockets: ASGIApp = self._sockets
             return sockets
 
 
-def made(parts: Parts) -> Any:
+def made(parts: Parts, open: dict[object, None]) -> Any:
     from api.sockets import server  # noqa: PLC0415 - a server starts sooner without
 
-    return server.application(parts, PATH)
+    return server.application(parts, PATH, open)

@@ -68,8 +68,8 @@ class Json:
 class Feed(socketio.AsyncNamespace):  # type: ignore[misc]
     """One namespace: for each client a task that reads on for it."""
 
-    def __init__(self, namespace: str, wanted: type[Wanted | OfJob], parts: Parts, open: dict[str, None]) -> None:
-        """`open` are connections of all namespaces."""
+    def __init__(self, namespace: str, wanted: type[Wanted | OfJob], parts: Parts, open: dict[object, None]) -> None:
+        """`open` are all live connections, whatever they speak."""
         super().__init__(namespace)
         self._wanted, self._parts, self._open = wanted, parts, open
         self._pumps: dict[str, asyncio.Task[None]] = {}
@@ -122,8 +122,8 @@ class Feed(socketio.AsyncNamespace):  # type: ignore[misc]
                 raise TimeoutError
 
 
-def application(parts: Parts, path: str) -> Any:
-    """What answers at this path. Clients may begin with requests, and go on with a websocket."""
+def application(parts: Parts, path: str, open: dict[object, None]) -> Any:
+    """What answers at this path; `open` are all live connections. Clients may begin with requests, and go on with a websocket."""
     server = socketio.AsyncServer(
         async_mode="asgi",
         json=Json,
@@ -134,7 +134,6 @@ def application(parts: Parts, path: str) -> Any:
         logger=False,
         engineio_logger=False,
     )
-    open: dict[str, None] = {}
     server.register_namespace(Feed("/explorer", Wanted, parts, open))
     server.register_namespace(Feed("/job", OfJob, parts, open))
     return socketio.ASGIApp(server, socketio_path=path)

@@ -154,6 +154,12 @@ async def test_a_client_that_takes_nothing_is_dropped(monkeypatch: pytest.Monkey
 
 async def test_connections_are_counted_and_one_too_many_is_refused() -> None:
     async with running(people(), Limits(live_max=1)) as house:
-        feed = server.Feed("/explorer", server.Wanted, house.parts, {"other": None})
+        open: dict[object, None] = {}
+        feed = server.Feed("/explorer", server.Wanted, house.parts, open)
+        await feed.on_connect("s", {}, {})
+        assert list(open) == ["s"]
         with pytest.raises(socketio.exceptions.ConnectionRefusedError):
-            await feed.on_connect("s", {}, {})
+            await feed.on_connect("another", {}, {})
+
+        await feed.on_disconnect("s")
+        assert open == {}

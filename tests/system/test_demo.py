@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -17,6 +18,7 @@ from beancount import loader
 
 from exports import export
 from tests import second
+from tests.system.test_stops import wait_for
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
@@ -44,9 +46,10 @@ def left_behind(mark: str, directory: str) -> list[str]:
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, Any], Path]]:
     """A demo that runs on after its end; when the tests are done with it, Ctrl-C ends it."""
     out, mark = tmp_path_factory.mktemp("demo"), secrets.token_hex(8)
-    command = [*GRIDLEDGER, "demo", "--json", "--keep", "--out", str(out), *SMALL]
+    command = [*GRIDLEDGER, "demo", "--json", "--keep", "--open", "--out", str(out), *SMALL]
     with (out / "stderr").open("w") as errors:
-        environment = {**os.environ, "GRIDLEDGER_MARK": mark}
+        onlooker = f"{sys.executable} -m tests.system.onlooker %s {out / 'seen'} &"
+        environment = {**os.environ, "GRIDLEDGER_MARK": mark, "BROWSER": onlooker}
         demo = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True, env=environment)
         assert demo.stdout is not None
         line = demo.stdout.readline()
@@ -79,6 +82,19 @@ def test_a_whole_network_runs_and_everybody_gets_what_he_is_due(kept: tuple[dict
     assert {each["status"] for each in result["verify"]["checks"]} == {"passed"}
     assert (out / "contact-sheet.png").read_bytes().startswith(b"\x89PNG")
     assert (out / "animation.webp").read_bytes()[8:12] == b"WEBP"
+
+
+def test_whoever_opened_the_jobs_page_saw_the_wall_fill_in_without_asking_again(kept: tuple[dict[str, Any], Path]) -> None:
+    wait_for(lambda: '"state": "completed"' in (kept[1] / "seen").read_text())
+    seen = [json.loads(line) for line in (kept[1] / "seen").read_text().splitlines()]
+    accepted = [each["numbers"].get("accepted", 0) for each in seen]
+
+    assert {urlsplit(each["url"]).path for each in seen} == {f"/jobs/{kept[0]['job']}"}
+    assert accepted[0] < accepted[-1] == kept[0]["tasks"]
+    assert len(set(accepted)) >= 3, "piece by piece"
+    assert accepted == sorted(accepted)
+    assert any(each["numbers"].get("rejected", 0) for each in seen), "the cheat was seen"
+    assert all(each["loaded_once"] and not each["complaints"] for each in seen)
 
 
 def test_the_money_table_adds_up_in_each_row_and_over_all(kept: tuple[dict[str, Any], Path]) -> None:
