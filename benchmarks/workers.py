@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,10 @@ def run(module: str, plans: Sequence[Mapping[str, Any]], folder: Path) -> list[d
 
 def seen(module: str, started: subprocess.Popen[bytes], log: Path, output: Path) -> dict[str, Any]:
     if status := started.wait():
-        said = log.read_text(errors="replace")[-2000:].strip()
-        raise PeerFailed(f"{module} ended with status {status}: {said or 'it said nothing'}")
+        said = log.read_text(errors="replace").strip()
+        print(said[-2000:], file=sys.stderr)
+        # The last line alone is kept with the figures: a traceback names folders of this machine.
+        raise PeerFailed(f"{module} ended with status {status}: {said.splitlines()[-1][-300:] if said else 'it said nothing'}")
     found: dict[str, Any] = json.loads(output.read_text())
     return found
 
