@@ -203,8 +203,8 @@ def test_every_locked_version_has_hashes() -> None:
         assert [block.split()[0] for block in blocks if "==" not in block or "--hash=sha256:" not in block] == []
 
 
-THE_PICTURE = "docs/atelier.webp"
-"""The README's, rendered by the demo."""
+THE_PICTURE = "docs/wall.webp"
+"""The README's: a job of the demo, by docs/wall.py."""
 
 
 def test_nothing_binary_is_committed() -> None:
