@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 import msgspec
 
+from adapters.sequencer import settle
 from domain.log import asks
 from domain.log.log import Busy, OutcomeUnknown
 from domain.log.receipts import Ask, Receipt
@@ -183,15 +184,6 @@ class Remote:
         except (msgspec.MsgspecError, RecursionError, KeyError, TypeError) as nonsense:
             raise OutcomeUnknown from nonsense
         raise asks.fault(code, {})
-
-
-def settle(answer: "asyncio.Future[Receipt]", outcome: Receipt | Exception) -> None:
-    if answer.done():
-        return
-    if isinstance(outcome, Exception):
-        answer.set_exception(outcome)
-    else:
-        answer.set_result(outcome)
 
 
 async def once(body: bytes) -> AsyncIterator[bytes]:

@@ -15,7 +15,6 @@ import msgspec
 
 from domain.ids import position as position_of
 from domain.log.merkle import Head
-from domain.value import Value
 from domain.world import World
 from explorer.parts import Item, Parts
 from projections.explorer.events import Line
@@ -45,13 +44,6 @@ class Missing(Exception):
 
 class Unread(Missing):
     """The log may have it, the views do not have it yet."""
-
-
-class Rows(Value):
-    """A page of rows, and where the next one begins."""
-
-    rows: Sequence[Row]
-    next: str | None
 
 
 Shows = Callable[[Job], Awaitable[bool]]
