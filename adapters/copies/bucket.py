@@ -13,11 +13,11 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
 
-from adapters.copies.records import split
+from adapters.copies.records import extended, split
 from adapters.copies.segments import after as after_record
-from domain.log.block import BLOCK_BYTES_MAX, Sealed, read_header
+from domain.log.block import Sealed, read_header
 from domain.log.log import Lost, OutcomeUnknown, Records, Unreachable
-from domain.log.merkle import Head, Mark
+from domain.log.merkle import Mark
 
 FOLDER = "log"
 POLL_S = 1.0
@@ -59,14 +59,7 @@ class BucketLog:
             await self._fold()
         except Unreachable as silence:
             raise Lost(f"not sent: {silence}") from silence
-        mark = self._mark
-        for block in blocks:
-            before = block.before.mark
-            if (mark or Head(before.log).mark) != before:
-                raise Lost(f"the log is at size {mark.size if mark else 0}")
-            if len(block.record) > BLOCK_BYTES_MAX:
-                raise Lost(f"a record of {len(block.record)} bytes")
-            mark = block.after.mark
+        extended(self._mark, blocks)
         try:
             await obstore.put_async(self._store, name_of(blocks[0].before.size), b"".join(it.record for it in blocks), mode="create")
         except AlreadyExistsError as refusal:

@@ -1,9 +1,11 @@
 """Records one after another in a file or an object: where one ends and the next begins (docs/log-format.md §1)."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from domain.log.block import BLOCK_BYTES_MAX, read_header
+from domain.log.block import BLOCK_BYTES_MAX, Sealed, read_header
+from domain.log.log import Lost
+from domain.log.merkle import Head, Mark
 
 HEADER_START = b'{"gridledger":'
 
@@ -47,3 +49,15 @@ def split(data: bytes) -> Iterator[bytes]:
             yield record
     if gathered.bytes:
         yield gathered.end()
+
+
+def extended(mark: Mark | None, blocks: Sequence[Sealed]) -> Mark | None:
+    """The mark of a log behind these blocks; none for an empty one. Raises `Lost` if they do not follow on it, or are too large."""
+    for block in blocks:
+        before = block.before.mark
+        if (mark or Head(before.log).mark) != before:
+            raise Lost(f"the log is at size {mark.size if mark else 0}")
+        if len(block.record) > BLOCK_BYTES_MAX:
+            raise Lost(f"a record of {len(block.record)} bytes")
+        mark = block.after.mark
+    return mark

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self
 
-from adapters.copies.records import Gathered
+from adapters.copies.records import Gathered, extended
 from domain.log.block import BLOCK_BYTES_MAX, Sealed, Void, judge, read_header
 from domain.log.log import Lost, OutcomeUnknown, Records, Unreachable
 from domain.log.merkle import Head, Mark
@@ -123,14 +123,7 @@ class Writer:
 
     def extend(self, blocks: Sequence[Sealed]) -> None:
         """Raises `Lost` before anything is written, `OSError`."""
-        mark = self._mark
-        for block in blocks:
-            before = block.before.mark
-            if (mark or Head(before.log).mark) != before:
-                raise Lost(f"the log is at size {mark.size if mark else 0}")
-            if len(block.record) > BLOCK_BYTES_MAX:
-                raise Lost(f"a record of {len(block.record)} bytes")
-            mark = block.after.mark
+        mark = extended(self._mark, blocks)
         for block in blocks:
             self._room(len(block.record)).write(block.record)
         if self._file:
