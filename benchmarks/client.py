@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import cast
 
 import msgspec
 
@@ -145,21 +146,24 @@ class Load:
                 self._alone(command, b"%d" % outcome.status, outcome.body())
 
 
-class Client(asyncio.Protocol):
+class Asker(asyncio.Protocol):
     """One connection, one request at a time."""
 
-    def __init__(self, load: Load, ended: asyncio.Future[None]) -> None:
-        self._load, self._ended, self._buffer, self._need = load, ended, b"", -1
+    def __init__(self, ended: asyncio.Future[None]) -> None:
+        self.ended = ended
+        self._buffer, self._start, self._need = b"", 0, -1
+
+    def ask(self) -> bytes:
+        """The next request; nothing, if there is to be none."""
+        raise NotImplementedError
+
+    def hear(self, status: bytes, body: bytes) -> None:
+        """What was answered to the last one."""
+        raise NotImplementedError
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._ask()
-
-    def _ask(self) -> None:
-        request, self._commands = self._load.next()
-        self._began = time.monotonic()
-        self._transport.write(request)
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none of asyncio's classes
+        self._transport.write(self.ask())
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -173,12 +177,31 @@ class Client(asyncio.Protocol):
             return
         status, body = self._buffer[9:12], self._buffer[self._start : self._need]
         self._buffer, self._need = b"", -1
-        self._load.hear(self._commands, status, body, self._began)
-        self._ask()
+        self.hear(status, body)
+        if request := self.ask():
+            self._transport.write(request)
+        else:
+            self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if not self._ended.done():
-            self._ended.set_result(None)
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+
+class Client(Asker):
+    """Of commands."""
+
+    def __init__(self, load: Load, ended: asyncio.Future[None]) -> None:
+        super().__init__(ended)
+        self._load = load
+
+    def ask(self) -> bytes:
+        request, self._commands = self._load.next()
+        self._began = time.monotonic()
+        return request
+
+    def hear(self, status: bytes, body: bytes) -> None:
+        self._load.hear(self._commands, status, body, self._began)
 
 
 async def live(plan: Plan) -> Saw:

@@ -8,11 +8,10 @@ import itertools
 import subprocess
 import sys
 import time
-from typing import cast
 
 import msgspec
 
-from benchmarks.client import LENGTH
+from benchmarks.client import Asker
 from benchmarks.site import ROOT
 
 
@@ -33,42 +32,25 @@ class Saw(msgspec.Struct):
     strange: list[str] = []
 
 
-class Reader(asyncio.Protocol):
+class Reader(Asker):
+    """Of things, one after another."""
+
     def __init__(self, plan: Plan, saw: Saw, opens: float, first: int) -> None:
-        self._plan, self._saw, self._opens, self._closes = plan, saw, opens, opens + plan.seconds
+        super().__init__(asyncio.get_running_loop().create_future())
+        self._saw, self._opens, self._closes = saw, opens, opens + plan.seconds
         self._next = itertools.cycle([each.encode() for each in plan.requests[first:] + plan.requests[:first]])
-        self._buffer, self._start, self._need = b"", 0, -1
-        self.ended = asyncio.get_running_loop().create_future()
+        self._now = 0.0
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none of asyncio's classes
-        self._transport.write(next(self._next))
+    def ask(self) -> bytes:
+        return next(self._next) if self._now < self._closes else b""
 
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        if self._need < 0:
-            end = self._buffer.find(b"\r\n\r\n")
-            if end < 0:
-                return
-            found = LENGTH.search(self._buffer, 0, end)
-            self._start, self._need = end + 4, end + 4 + (int(found[1]) if found else 0)
-        if len(self._buffer) < self._need:
-            return
-        now = time.monotonic()
-        if self._buffer[9:12] != b"200" and len(self._saw.strange) < 3:
-            self._saw.strange.append(self._buffer[:300].decode())
-        if self._opens <= now < self._closes:
+    def hear(self, status: bytes, body: bytes) -> None:
+        self._now = time.monotonic()
+        if status != b"200" and len(self._saw.strange) < 3:
+            self._saw.strange.append(f"{status!r} {body[:300]!r}")
+        if self._opens <= self._now < self._closes:
             self._saw.done += 1
-            self._saw.bytes += self._need - self._start
-        self._buffer, self._need = b"", -1
-        if now >= self._closes:
-            self._transport.close()
-        else:
-            self._transport.write(next(self._next))
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not self.ended.done():
-            self.ended.set_result(None)
+            self._saw.bytes += len(body)
 
 
 async def read(plan: Plan) -> Saw:
