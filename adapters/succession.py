@@ -285,4 +285,3 @@ def settle_memory() -> None:
     """What was just built lives long: the collector need not look at it again (LOG.md §5: +17 % commands)."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 20, 50)
