@@ -24,6 +24,8 @@ from tests.log.ledgers import START, init
 from tests.soak.kills import LANES, Lane
 
 SETTLED_S_MAX = 40.0
+DEEDS_MIN = 150
+"""What clients ask for in an episode at least: where faults leave them little time, they go on when all has healed."""
 STAYS = 0.8
 """How often a client asks whom it asked last."""
 PAUSE_S, RETRY_S = 0.004, 0.02
@@ -132,8 +134,8 @@ class Episode:
                 return ["settling: nothing is done"]
             await self._suffer()
             began_s = time.monotonic()
-            done = len(self.history.deeds)
-            await checks.until(lambda: len(self.history.deeds) > done + LANES or self._wrong() != [], SETTLED_S_MAX)
+            least = max(len(self.history.deeds), DEEDS_MIN) + LANES
+            await checks.until(lambda: len(self.history.deeds) > least or self._wrong() != [], SETTLED_S_MAX)
             self._over = True
             await asyncio.wait(clients, timeout=0 if self._wrong() else SETTLED_S_MAX)
             waiting = [lane.step.kind for lane, task in zip(self._lanes, clients, strict=True) if not task.done()]
