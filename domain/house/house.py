@@ -18,7 +18,8 @@ from domain.value import Value
 from domain.work import routine, task
 from domain.world import World
 
-TIMERS_MAX, DRAWS_MAX, LEASES_MAX = 256, 256, 200
+TIMERS_MAX, DRAWS_MAX, LEASES_MAX = 64, 256, 200
+"""Of one block. Timers may be due by the ten thousand at one moment, and whoever asks meanwhile waits for a block of them."""
 
 Chore = tuple[str, Command]
 """`<verb>/<subject>/<fence, time or position>`, which names the command; and the command."""
