@@ -14,6 +14,7 @@ import gridledger
 from adapters import migrate, postgres_server
 from adapters.files.home import Home, Settings
 from adapters.log.postgres import PostgresLog
+from adapters.log.snapshots import fold_version
 from benchmarks import site
 from benchmarks.rounds import TOOLS
 from benchmarks.seeds import BLOCK_COMMANDS, CHEAP, SECRET, Press, submission
@@ -84,7 +85,6 @@ def make(folder: Path, uri: str, events: int) -> None:
                 await log.append(sealed)
 
     asyncio.run(write())
-    gridledger.snapshot(folder, None, anew=True)
 
 
 @contextmanager
@@ -96,7 +96,7 @@ def kept() -> Iterator[str]:
 
 
 def of(server: str, events: int) -> Data:
-    """A ledger of so many events, made if there is none."""
+    """A ledger of so many events, made if there is none, with a snapshot by the code as it is."""
     name = f"events_{events}"
     folder, done = FOLDER / name, FOLDER / f"{name}.made"
     if not done.exists():
@@ -106,4 +106,7 @@ def of(server: str, events: int) -> Data:
     settings = Home.open(folder).settings()
     uri = site.within(server, name)
     Home(folder).keep(msgspec.structs.replace(settings, database_url=uri))  # its sockets lie elsewhere each time
+    if not (folded := FOLDER / f"{name}.{fold_version()[:16]}.folded").exists():
+        gridledger.snapshot(folder, None, anew=True)
+        folded.touch()
     return Data(events, uri, folder, LogId(settings.log))
