@@ -206,7 +206,7 @@ def test_finance_gets_whole_files_that_its_own_tools_accept(kept: tuple[dict[str
         file = tmp_path / f"{what}.{form}"
         done = gridledger("export", what, "--format", form, "--out", str(file), "--as-of", str(head["size"]), *more, *where)
         assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["bytes"] == file.stat().st_size > 1_000
+        assert json.loads(done.stdout)["bytes"] == file.stat().st_size > 0
     text = (tmp_path / "journal.csv").read_text()
 
     assert f"\n#head,{head['size']},{head['root']}\n" in text
