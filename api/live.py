@@ -16,6 +16,7 @@ from fastapi.sse import format_sse_event
 
 from api.parts import Item, Parts
 from api.problems import Invalid, TooManyLive
+from api.reads import query
 
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 QUEUE_MAX = 64
@@ -23,6 +24,7 @@ QUEUE_MAX = 64
 RETRY_MS = 1_000
 POSITION = re.compile(r"0|[1-9]\d{0,15}", re.ASCII)
 FILTER_MAX = 50
+PARAMETERS = {"type", "stream", "after", "progress"}
 
 Wants = Callable[[Item], bool]
 logger = structlog.get_logger()
@@ -38,9 +40,15 @@ class Live:
     async def events(self, request: Request) -> Response:
         """All events, or those of some types or streams, from a position on and for ever."""
         asked = request.query_params
+        if unknown := {*asked} - PARAMETERS:
+            raise Invalid(field=min(unknown), pointer="", reason=f"known parameters are {', '.join(sorted(PARAMETERS))}")
         types, streams = asked.getlist("type"), asked.getlist("stream")
         if len(types) + len(streams) > FILTER_MAX:
             raise Invalid(field="stream", pointer="", reason=f"at most {FILTER_MAX} types and streams")
+        for each in types:
+            query.stored(each)
+        if asked.get("progress", "false") not in {"true", "false"}:
+            raise Invalid(field="progress", pointer="", reason="expected true or false")
         after = position(request, self._parts.reader.head.size)
         items = self._parts.reader.events(after, types=types, streams=streams)
         return self.answer(items, lambda _: True, progress=asked.get("progress") == "true")

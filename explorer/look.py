@@ -109,8 +109,10 @@ class Look:
         """Raises `Wrong` where the address named something that could not be."""
         try:
             return await self.views.page(kind, where=where, by=by, after=after, limit=limit, descending=newest)
-        except (ValueError, Unindexed):
-            raise Wrong("These filters cannot be combined, or name what nothing could be.") from None
+        except Unindexed:
+            raise Wrong("These filters cannot be combined.") from None
+        except ValueError as reason:
+            raise Wrong(f"There is nothing of the kind: {reason}.") from None
 
     async def list(self, kind: type[T], filters: Sequence[str], *, newest: bool = True, limit: int = LIMIT, by: str = "") -> Page[T]:
         """A page of rows by what the address asks for: filters, order, and where to go on. Raises `Wrong`."""

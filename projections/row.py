@@ -7,8 +7,9 @@ batch size, in memory and in PostgreSQL alike.
     Id       which row, by a thing's id       First[T]  the oldest value
                                               Sum[T]    added up
 
-A column holds text, an integer, a truth value, `Units`, or something that is only looked at (a tuple, a struct), and no None: what was
-never said is UNSET, and absent from the row's JSON. Ids sort by their number, all other text by its code points.
+A column holds text, or one of several words (a `Literal`), an integer, a truth value, `Units`, or something that is only looked at (a
+tuple, a struct), and no None: what was never said is UNSET, and absent from the row's JSON. Ids sort by their number, all other text by its
+code points.
 
 A `Sweep` changes every row that matches: an event names a set, never its members (LOG.md §6).
 """
@@ -17,7 +18,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from operator import attrgetter
-from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, TypeVar, cast, get_args, get_type_hints
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -86,7 +87,9 @@ class Column(Value):
     name: str
     rule: Rule
     type: Any
-    """Without UNSET."""
+    """Without UNSET; `str` for words."""
+    words: tuple[str, ...] = ()
+    """All that a column of text may hold, where there is a list of it."""
 
 
 class Unindexed(Exception):
@@ -144,6 +147,8 @@ class Shape:
                 raise ValueError(f"{name} has no such value")
             if its.rule == "id" and not ID.fullmatch(str(value)):
                 raise ValueError(f"{name} is no id")
+            if its.words and value not in its.words:
+                raise ValueError(f"{name} is one of {', '.join(its.words)}")
 
 
 @cache
@@ -153,9 +158,10 @@ def shape(kind: type[Row]) -> Shape:
 
 def column(name: str, hint: Any) -> Column:
     rule = hint.__metadata__[0]
-    possible = [each for each in get_args(hint.__origin__) if each is not UnsetType]
     united = UnsetType in get_args(hint.__origin__)
-    return Column(name, rule, possible[0] if united else hint.__origin__)
+    possible = [each for each in get_args(hint.__origin__) if each is not UnsetType] if united else [hint.__origin__]
+    words = tuple(dict.fromkeys(word for each in possible if get_origin(each) is Literal for word in get_args(each)))
+    return Column(name, rule, str if words else possible[0], words)
 
 
 class Tables:

@@ -14,10 +14,11 @@ from api.reads import explain, market, pages, query, search
 from api.reads.pages import Pages, Single
 from domain import errors
 from domain.errors import Refused
+from domain.log import wire
 from domain.value import Value
 from domain.work import objects
 from exports import bundle, export, forms, sheets
-from projections.row import shape
+from projections.row import Column, shape
 
 WHO = ("api_key_missing", "api_key_unknown", "api_key_expired")
 SILENCE = ("busy", "unreachable", "outcome_unknown")
@@ -39,6 +40,7 @@ DOMAIN = tuple(
 NUMBER: Schema = {"type": "integer", "minimum": 0, "maximum": query.POSITION_MAX}
 DIGEST: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$", "examples": [examples.HASH]}
 TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": query.TEXT_MAX}
+STORED: Schema = {"enum": sorted(wire.NAMES)}
 BINARY: Schema = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 STREAM: Schema = {"text/event-stream": {"schema": {"type": "string"}, "examples": {"event": {"value": "id: 10\ndata: {…}\n\n"}}}}
 PATH_TYPES: dict[str, Schema] = {
@@ -165,8 +167,13 @@ def request_body(route: Route, schemas: Schemas) -> Schema:
     return {"required": bool(required), "content": json(reference(name), examples.EXAMPLES[route.kind])}
 
 
+def held(its: Column) -> Schema:
+    """What a filter of the column takes."""
+    return NUMBER if its.type is int else {"enum": list(its.words)} if its.words else TEXT
+
+
 def paged(it: Pages, schemas: Schemas) -> Operation:
-    filters = [asked(name, NUMBER if shape(it.kind).of[name].type is int else TEXT) for name in it.filters]
+    filters = [asked(name, held(shape(it.kind).of[name])) for name in it.filters]
     return Operation("explorer", {200: json(page_of(schemas.of(it.kind), "items"))}, READ, None, (*filters, *paging()))
 
 
@@ -227,8 +234,9 @@ def bytes_out() -> Iterator[tuple[str, Operation]]:
 
 
 def feeds() -> Iterator[tuple[str, Operation]]:
-    several: Schema = {"type": "array", "maxItems": 25, "items": TEXT}
-    chosen = (asked("type", several, "Stored names, e.g. `task.leased.v1`."), asked("stream", several, "Streams, e.g. `job-100`."))
+    types: Schema = {"type": "array", "maxItems": 25, "items": STORED}
+    streams: Schema = {"type": "array", "maxItems": 25, "items": TEXT}
+    chosen = (asked("type", types, "Stored names, e.g. `task.leased.v1`."), asked("stream", streams, "Streams, e.g. `job-100`."))
     progress = asked("progress", {"enum": ["true", "false"]}, "Progress of tiles, too, as events of that name without an id.")
     live = (LAST_EVENT, AFTER, *chosen, progress)
     yield "live.events", Operation("live", {200: STREAM}, ("invalid", "too_many_live"), None, live)
@@ -280,11 +288,11 @@ def exported() -> Operation:
 
 def rest(schemas: Schemas) -> Iterator[tuple[str, Operation]]:
     lines = json(page_of(schemas.line(), "events"))
-    filters = tuple(asked(name, TEXT) for name in ("stream", "type", "by", "cmd"))
+    filters = tuple(asked(name, STORED if name == "type" else TEXT) for name in ("stream", "type", "by", "cmd"))
     yield "events.page", Operation("explorer", {200: lines}, READ, None, (*filters, *paging()))
     yield "events.one", Operation("explorer", {200: json(schemas.line())}, ("not_found",))
     version = asked("version", NUMBER, "Events up to this version: the stream as it was then.")
-    yield "streams.events", Operation("explorer", {200: lines}, (*READ, "not_found"), None, (asked("type", TEXT), version, *paging()))
+    yield "streams.events", Operation("explorer", {200: lines}, (*READ, "not_found"), None, (asked("type", STORED), version, *paging()))
     yield "overview", Operation("explorer", {200: json(schemas.of(market.Network))}, READ, None, (MIN_POS, AS_OF))
     yield "market", Operation("explorer", {200: json(schemas.of(market.Market))}, READ, None, (MIN_POS, AS_OF))
     what = asked("q", TEXT, "An id, a position, a hash, an address, a transaction, or a kind of event.", required=True)

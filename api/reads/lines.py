@@ -46,6 +46,8 @@ class Lines:
         for name, value in fixed.items():
             query.plain(Line, name, str(value))
         asked = query.page(request, Line, filters, fixed=fixed, by="", descending=False, more=more)
+        if "type" in asked.where:
+            query.stored(str(asked.where["type"]))
         version = query.optional(request.query_params, "version") if more else None
         views = await self._past.at(Line, asked)
         try:

@@ -11,6 +11,7 @@ import msgspec
 from fastapi import Request
 
 from api.problems import BadCursor, Invalid
+from domain.log import wire
 from domain.value import Value
 from projections.row import ID, Cursor, Plain, Row, shape
 
@@ -18,6 +19,7 @@ LIMIT, LIMIT_MAX = 50, 200
 POSITION = re.compile(r"0|[1-9]\d{0,15}", re.ASCII)
 TEXT_MAX = 200
 POSITION_MAX = 2**53 - 1
+NO_NAME = "expected the stored name of an event, such as task.leased.v1"
 
 
 class Query(Value):
@@ -81,7 +83,15 @@ def plain(kind: type[Row], name: str, text: str) -> Plain:
         return count({name: text}, name, 0)
     if not text or len(text) > TEXT_MAX or not text.isprintable() or (column.rule == "id" and not ID.fullmatch(text)):
         raise Invalid(field=name, pointer="", reason="expected an id or a word")
+    if column.words and text not in column.words:
+        raise Invalid(field=name, pointer="", reason=f"expected one of {', '.join(column.words)}")
     return text
+
+
+def stored(name: str) -> None:
+    """Raises `Invalid` for what no event is stored under."""
+    if name not in wire.NAMES:
+        raise Invalid(field="type", pointer="", reason=NO_NAME)
 
 
 def count(given: Mapping[str, str], name: str, otherwise: int) -> int:

@@ -15,13 +15,14 @@ from typing import Annotated, Any
 import msgspec
 import socketio
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 from socketio.exceptions import ConnectionRefusedError  # noqa: A004 - its name for it
 
 from api.live import FILTER_MAX
 from api.parts import Item, Parts
-from api.reads.query import POSITION_MAX
+from api.reads.query import NO_NAME, POSITION_MAX
 from domain import body
+from domain.log import wire
 
 QUEUE_MAX = 64
 """What waits for a client in its connection; behind it the reader keeps a little more, and then drops it."""
@@ -34,13 +35,22 @@ Position = Annotated[int, Field(ge=0, le=POSITION_MAX)]
 Names = Annotated[list[Annotated[str, Field(min_length=1, max_length=100)]], Field(max_length=FILTER_MAX // 2)]
 
 
+def stored(name: str) -> str:
+    if name not in wire.NAMES:
+        raise ValueError(NO_NAME)
+    return name
+
+
+Types = list[Annotated[str, AfterValidator(stored), WithJsonSchema({"enum": sorted(wire.NAMES)})]]
+
+
 class Wanted(BaseModel):
     """What a client of `/explorer` asks for; without a position what comes next."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
     after: Position | None = None
-    types: Names = []
+    types: Annotated[Types, Field(max_length=FILTER_MAX // 2)] = []
     streams: Names = []
 
 

@@ -39,6 +39,8 @@ def leaves(kind: type[Event], modules: Iterable[str]) -> tuple[type[Event], ...]
 
 
 EVENTS = leaves(Event, [module.__name__ for module in TRADES])
+NAMES = frozenset(str(kind.__struct_config__.tag) for kind in EVENTS)
+"""Under which events are stored, e.g. `task.leased.v1`."""
 
 
 def _to_wire(value: object) -> str:

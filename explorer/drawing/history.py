@@ -7,6 +7,7 @@ from domain.policy import DAY, HOUR, MINUTE
 from domain.value import Value
 from explorer.drawing.plots import Line, Plot
 from explorer.look import Look, Wrong
+from projections.network import history
 from projections.network.history import EVER, LENGTHS_US, Flow, Pace, Period
 from projections.row import Row
 
@@ -18,7 +19,7 @@ EXACT_BELOW = 10
 
 class Unit(NamedTuple):
     name: str
-    stored: str
+    stored: history.Unit
     factor: int
     """How many of the stored periods make one of these."""
     up_to_us: int

@@ -1,7 +1,7 @@
 """Accounts with their roles and keys, and what they have at stake. Balances are in projections/finance."""
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from msgspec import UNSET
 
@@ -16,7 +16,7 @@ class Account(Row):
     indexes: ClassVar[tuple[Index, ...]] = (Index(("kind",)),)
     account: Id
     position: Last[int] = UNSET
-    kind: First[str] = UNSET
+    kind: First[Literal["person", "company", "daemon"]] = UNSET
     identity_commitment: First[str] = UNSET
     opened_us: First[int] = UNSET
     payout_address: Last[str] = UNSET

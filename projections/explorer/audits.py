@@ -1,15 +1,18 @@
 """Audits, their rounds, and the verdicts of those who were drawn."""
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from msgspec import UNSET, field
 
 from domain.event import Event, Recorded
+from domain.lifecycle import AuditStatus
 from domain.proof import audit, verdict
 from projections.row import Change, First, Id, Index, Key, Last, Projection, Row, Sum
 
 Metrics = tuple[verdict.Metric, ...]
+Cause = audit.Cause
+Result = audit.Result
 
 
 class Audit(Row):
@@ -28,10 +31,9 @@ class Audit(Row):
     """Whose work is checked."""
     owner: First[str] = UNSET
     cls: First[str] = field(default=UNSET, name="class")
-    cause: First[str] = UNSET
-    status: Last[str] = UNSET
-    """`checking`, `revealing`, `closed`."""
-    result: Last[str] = UNSET
+    cause: First[Cause] = UNSET
+    status: Last[AuditStatus] = UNSET
+    result: Last[Result] = UNSET
     proof_position: First[int] = UNSET
     beacon: First[str] = UNSET
     p_ppm: First[int] = UNSET
@@ -78,12 +80,11 @@ class Verdict(Row):
     position: Last[int] = UNSET
     task: First[str] = UNSET
     round: First[int] = UNSET
-    status: Last[str] = UNSET
-    """`drawn`, `sealed`, `revealed`, `missed`."""
+    status: Last[Literal["drawn", "sealed", "revealed", "missed"]] = UNSET
     owner: First[str] = UNSET
     seal: First[str] = UNSET
     sealed_us: First[int] = UNSET
-    verdict: First[str] = UNSET
+    verdict: First[Result] = UNSET
     metrics: First[Metrics] = UNSET
     comparator: First[str] = UNSET
     evidence_sha256: First[tuple[str, ...]] = UNSET

@@ -7,6 +7,7 @@ from msgspec import UNSET
 
 from domain.event import Event, Recorded
 from domain.ids import JobId
+from domain.lifecycle import JobStatus
 from domain.proof import audit, proof, ruling
 from domain.treasury import earnings
 from domain.units import ZERO, Units
@@ -22,7 +23,7 @@ class Job(Row):
     indexes: ClassVar[tuple[Index, ...]] = (Index(("status",)), Index(("creator",)))
     job: Id
     position: Last[int] = UNSET
-    status: Last[str] = UNSET
+    status: Last[JobStatus] = UNSET
     creator: First[str] = UNSET
     asset: First[str] = UNSET
     kind: First[str] = UNSET
@@ -104,7 +105,7 @@ class Waiting(Tally):
         "ready_wu_milli": ("ready", "task_wu_milli"),
         "leased_wu_milli": ("leased", "task_wu_milli"),
     }
-    status: Key[str]
+    status: Key[JobStatus]
     engine: Key[str]
     jobs: Sum[int] = 0
     ready_wu_milli: Sum[int] = 0

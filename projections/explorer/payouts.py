@@ -1,14 +1,17 @@
 """Money on its way in and out: deposits, payouts, and the batches that carry payouts onto the chain."""
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from msgspec import UNSET
 
 from domain.event import Event, Recorded
+from domain.lifecycle import DepositStatus, PayoutStatus
 from domain.treasury import batch, deposit, payout
 from domain.units import ZERO, Units
 from projections.row import Change, First, Id, Index, Last, Projection, Row, Sum
+
+PayoutKind = payout.Kind
 
 
 class Payout(Row):
@@ -18,12 +21,11 @@ class Payout(Row):
     position: Last[int] = UNSET
     account: First[str] = UNSET
     asset: First[str] = UNSET
-    kind: First[str] = UNSET
+    kind: First[PayoutKind] = UNSET
     to: First[str] = UNSET
     amount: First[Units] = UNSET
     number: First[int] = UNSET
-    status: Last[str] = UNSET
-    """`requested`, `approved`, `signed`, `mined`, `final`, `cancelled`."""
+    status: Last[PayoutStatus] = UNSET
     outcome: Last[str] = UNSET
     """Of a mined or final one: `paid`, or `failed`, and then it is payable again."""
     requested_us: First[int] = UNSET
@@ -44,8 +46,7 @@ class Batch(Row):
     batch: Id
     position: Last[int] = UNSET
     asset: First[str] = UNSET
-    status: Last[str] = UNSET
-    """`signed`, `mined`, `final`."""
+    status: Last[Literal["signed", "mined", "final"]] = UNSET
     nonce: First[int] = UNSET
     payouts: First[int] = UNSET
     signatures: Sum[int] = 0
@@ -120,8 +121,7 @@ class Deposit(Row):
     log_index: First[int] = UNSET
     block: First[int] = UNSET
     amount: First[Units] = UNSET
-    status: Last[str] = UNSET
-    """`seen`, `final`, `orphaned`."""
+    status: Last[DepositStatus] = UNSET
     credited: Last[bool] = UNSET
     seen_us: First[int] = UNSET
     final_us: First[int] = UNSET

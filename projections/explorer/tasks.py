@@ -7,6 +7,7 @@ from msgspec import UNSET, field
 
 from domain.event import Event, Recorded
 from domain.ids import task_id
+from domain.lifecycle import BenchStatus, TaskStatus
 from domain.proof import audit, bench, proof, ruling
 from domain.treasury import earnings
 from domain.units import ZERO, Units
@@ -30,7 +31,7 @@ class Task(Row):
     wu_milli: First[int] = UNSET
     seed: First[int] = UNSET
     """Of a bench."""
-    status: Last[str] = UNSET
+    status: Last[TaskStatus | BenchStatus] = UNSET
     fence: Last[int] = UNSET
     """Number of the last attempt; likewise the worker and all times and prices below are of that."""
     worker: Last[str] = UNSET

@@ -6,6 +6,7 @@ from typing import ClassVar
 from msgspec import UNSET, field
 
 from domain.event import Event, Recorded
+from domain.lifecycle import Mode, Presence
 from domain.market import bid, worker
 from domain.proof import audit, bench, proof, ruling, verdict
 from domain.treasury import earnings, stake
@@ -16,6 +17,8 @@ from projections.tally import Tally
 
 Devices = tuple[worker.Device, ...]
 
+WorkerKind = worker.Kind
+
 
 class Worker(Row):
     """One worker or checker."""
@@ -25,7 +28,7 @@ class Worker(Row):
     worker: Id
     position: Last[int] = UNSET
     owner: First[str] = UNSET
-    kind: First[str] = UNSET
+    kind: First[WorkerKind] = UNSET
     slots: Last[int] = UNSET
     devices: Last[Devices] = UNSET
     ram_mib: Last[int] = UNSET
@@ -33,8 +36,8 @@ class Worker(Row):
     classes: First[tuple[str, ...]] = UNSET
     name_commitment: Last[str] = UNSET
     registered_us: First[int] = UNSET
-    mode: Last[str] = UNSET
-    presence: Last[str] = UNSET
+    mode: Last[Mode] = UNSET
+    presence: Last[Presence] = UNSET
     online_us: Last[int] = UNSET
     """When it last came online."""
     offline_us: Last[int] = UNSET
@@ -93,7 +96,7 @@ class Standing(Row):
     cls: Key[str] = field(name="class")
     position: Last[int] = UNSET
     owner: First[str] = UNSET
-    kind: First[str] = UNSET
+    kind: First[WorkerKind] = UNSET
     price_per_kwu: Last[Units] = UNSET
     """The standing bid; zero: none."""
     bid_us: Last[int] = UNSET

@@ -6,7 +6,7 @@ begin they give its mean: level + area / length. The level now is the sum of all
 """
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from msgspec import UNSET
 
@@ -20,8 +20,9 @@ from domain.units import ZERO, Units
 from domain.work import job, task
 from projections.row import Change, Key, Last, Projection, Row, Sum
 
-LENGTHS_US = {"moment": 10 * SECOND, "hour": HOUR, "day": DAY}
-EVER = "ever"
+Unit = Literal["moment", "hour", "day", "ever"]
+LENGTHS_US: dict[Unit, int] = {"moment": 10 * SECOND, "hour": HOUR, "day": DAY}
+EVER: Unit = "ever"
 """The one period without an end; it has no areas."""
 
 
@@ -29,8 +30,7 @@ class Pace(Row):
     """How the log grew."""
 
     table: ClassVar[str] = "pace"
-    unit: Key[str]
-    """`moment`, `hour` or `day`."""
+    unit: Key[Unit]
     start: Key[int]
     """How many such periods went before it, since 1970."""
     position: Last[int] = UNSET
@@ -44,7 +44,7 @@ class Period(Row):
     """What was done."""
 
     table: ClassVar[str] = "period"
-    unit: Key[str]
+    unit: Key[Unit]
     start: Key[int]
     position: Last[int] = UNSET
     jobs: Sum[int] = 0

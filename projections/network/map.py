@@ -6,6 +6,7 @@ from typing import ClassVar
 from msgspec import UNSET
 
 from domain.event import Event, Recorded
+from domain.lifecycle import Mode, Presence
 from domain.market import worker
 from projections.explorer import market
 from projections.row import Change, First, Id, Index, Key, Last, Projection, Row, Sum, Tables
@@ -15,6 +16,8 @@ from projections.views import Views
 CPU = "CPU"
 """The model of a worker that names no device."""
 
+WorkerKind = worker.Kind
+
 
 class Machine(Row):
     """What the map needs of a worker."""
@@ -23,15 +26,15 @@ class Machine(Row):
     indexes: ClassVar[tuple[Index, ...]] = (Index(("country",)),)
     worker: Id
     position: Last[int] = UNSET
-    kind: First[str] = UNSET
+    kind: First[WorkerKind] = UNSET
     country: Last[str] = UNSET
     """ISO 3166, two letters; empty: its owner does not say."""
     models: Last[tuple[str, ...]] = UNSET
     """Of its devices, each once."""
     made_of: Last[str] = UNSET
     """The same, one a line."""
-    mode: Last[str] = UNSET
-    presence: Last[str] = UNSET
+    mode: Last[Mode] = UNSET
+    presence: Last[Presence] = UNSET
 
 
 class Crowd(Tally):
@@ -42,9 +45,9 @@ class Crowd(Tally):
     adds: ClassVar[Mapping[str, tuple[str, ...]]] = {"machines": ()}
     country: Key[str]
     made_of: Key[str]
-    kind: Key[str]
-    mode: Key[str]
-    presence: Key[str]
+    kind: Key[WorkerKind]
+    mode: Key[Mode]
+    presence: Key[Presence]
     machines: Sum[int] = 0
 
 

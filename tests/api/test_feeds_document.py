@@ -41,7 +41,15 @@ def test_what_a_server_takes_is_what_the_document_allows() -> None:
     cases: list[tuple[str, dict[str, Any]]] = [
         *(
             ("connectExplorer", each)
-            for each in ({}, {"after": 7}, {"types": ["a.b.v1"], "streams": []}, {"after": -1}, {"x": 1}, {"after": "7"})
+            for each in (
+                {},
+                {"after": 7},
+                {"types": ["task.leased.v1"], "streams": []},
+                {"types": ["task.leased"]},
+                {"after": -1},
+                {"x": 1},
+                {"after": "7"},
+            )
         ),
         *(("connectJob", each) for each in ({"job": "job-100", "after": 0}, {"job": "worker-1"}, {}, {"job": "job-1", "types": []})),
     ]

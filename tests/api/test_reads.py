@@ -5,13 +5,14 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
 
 from api.reads import pages
 from api.reads.pages import Pages
+from domain.lifecycle import JobStatus
 from domain.log import wire
 from projections import catalog
 from projections.past import Crowded, TooMuch
@@ -196,6 +197,13 @@ async def test_a_stream_is_read_as_it_was_at_any_version() -> None:
         ("/v1/overview", {"as_of": "999999"}, "invalid"),
         ("/v1/jobs", {"status": "\x00"}, "invalid"),
         ("/v1/jobs", {"drop": "table"}, "invalid"),
+        ("/v1/jobs", {"status": "opne"}, "invalid"),
+        ("/v1/history", {"unit": "week"}, "invalid"),
+        ("/v1/events", {"type": "task.leased"}, "invalid"),
+        ("/v1/streams/job-1", {"type": "task.leased"}, "invalid"),
+        ("/v1/live", {"type": "task.leased"}, "invalid"),
+        ("/v1/live", {"types": "task.leased.v1"}, "invalid"),
+        ("/v1/live", {"progress": "yes"}, "invalid"),
         ("/v1/jobs", [("limit", "1"), ("limit", "2")], "invalid"),
         ("/v1/jobs", {"status": "open", "creator": "account-10"}, "invalid"),
         ("/v1/jobs/job-1'--", {}, "not_found"),
@@ -214,6 +222,13 @@ async def test_a_stream_is_read_as_it_was_at_any_version() -> None:
 async def test_a_question_that_cannot_be_understood_is_refused(path: str, params: dict[str, str], code: str) -> None:
     async with running(people()) as house:
         assert problem(await house.get("", path, params=params))[1] == code
+
+
+async def test_a_word_that_a_column_never_holds_is_refused_with_those_that_it_does() -> None:
+    async with running(people()) as house:
+        answer = (await house.get("", "/v1/jobs", params={"status": "opne"})).json()
+
+        assert (answer["field"], answer["reason"].split("expected one of ")[1].split(", ")) == ("status", list(get_args(JobStatus)))
 
 
 async def test_every_page_and_every_thing_can_be_read() -> None:

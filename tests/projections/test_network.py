@@ -16,7 +16,7 @@ from projections.explorer.workers import Worker
 from projections.finance.balances import TrialLine
 from projections.network import map as network_map
 from projections.network.attendance import Session, WorkerDay, WorkerHour
-from projections.network.history import EVER, LENGTHS_US, Flow, Pace, Period, at_work
+from projections.network.history import EVER, LENGTHS_US, Flow, Pace, Period, Unit, at_work
 from projections.row import Row
 from tests.network import Network
 from tests.projections.lives import ALL_ROWS, folded
@@ -55,7 +55,7 @@ def means(events: Sequence[Recorded[Event]], length_us: int, change: Callable[[E
 
 
 @pytest.mark.parametrize("unit", UNITS)
-async def test_every_event_and_byte_of_the_log_is_in_one_period(unit: str) -> None:
+async def test_every_event_and_byte_of_the_log_is_in_one_period(unit: Unit) -> None:
     it = lived(1)
     paces = await rows(it, Pace, unit)
 
