@@ -16,6 +16,7 @@ from benchmarks import data, site
 from domain.accounts import USDC
 from domain.log.merkle import Head
 from domain.policy import DAY, HOUR
+from domain.proof import ruling
 from explorer.site import PAGES as SITE
 from projections import catalog, runner
 from projections.explorer.events import Line
@@ -213,13 +214,16 @@ def recount(db: Session, schema: str, kind: type[Tally]) -> None:
     db.execute(f"INSERT INTO {into} SELECT {', '.join([*keys, *sums])} FROM {origin} GROUP BY {groups}".encode())
 
 
-def targets(uri: str) -> list[str]:
+def targets(uri: str, network: Network) -> list[str]:
     """An address of every page, and of every list and thing of the API, each of something in the midst of very much."""
     with psycopg.connect(uri) as db:
         found = db.execute("SELECT name, name || '_' || generation FROM projection WHERE live").fetchall()
         schemas = {str(name): str(schema) for name, schema in found}
         ids = {name: one(db, f"{schemas[projection]}.{name}") for name, projection in SOMETHING.items()}
-    pages = [each.path.format_map({**ids, "number": "1", "position": "200"}) for each in SITE if each.path not in UNSETTLED]
+    posting = next(f"{each.pos}-1" for each in reversed(network.events) if isinstance(each.event, ruling.Accepted))
+    pages = [
+        each.path.format_map({**ids, "number": "1", "position": "200", "posting": posting}) for each in SITE if each.path not in UNSETTLED
+    ]
     lists = [each.path.replace("{id}", ids["worker" if "workers" in each.path else "account"]) for each in LISTS]
     things = [each.path.replace("{id:path}", "{id}").replace("{id}", ids[each.kind.table]) for each in SINGLES]
     filtered = [each.format_map(ids) for each in FILTERED]

@@ -20,6 +20,7 @@ from explorer.parts import Item, Parts
 from projections.explorer.events import Line
 from projections.explorer.house import Asset
 from projections.explorer.jobs import Job
+from projections.explorer.market import Quarters
 from projections.row import ID, Cursor, Plain, Row, Unindexed, shape
 from projections.views import Page, Read, Views
 
@@ -55,8 +56,17 @@ async def nothing(_: Job) -> bool:
 
 
 class Look:
-    def __init__(self, parts: Parts, path: Mapping[str, str], query: Mapping[str, str], as_of: int | None, shows: Shows = nothing) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        path: Mapping[str, str],
+        query: Mapping[str, str],
+        as_of: int | None,
+        shows: Shows = nothing,
+        quarters: Quarters | None = None,
+    ) -> None:
         self._parts, self.path, self.query, self.as_of, self.shows = parts, path, query, as_of, shows
+        self.quarters = quarters or Quarters()
         self.head: Head = parts.reader.head
         self.positions: list[int] = [] if as_of is None else [as_of]
         self._now_us = parts.now_us()

@@ -30,6 +30,7 @@ from explorer.pages.record import audits, events, search, trail
 from explorer.pages.work import job, jobs, network, task, workers
 from explorer.parts import Parts
 from projections.explorer.events import Line
+from projections.explorer.market import Quarters
 from projections.past import Crowded, TooMuch
 from projections.row import Row, shape
 from projections.views import Unavailable
@@ -108,7 +109,7 @@ class Site:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._assets = assets.load()
-        self._env, self._pictures = words.environment(), pictures.Pictures(parts)
+        self._env, self._pictures, self._quarters = words.environment(), pictures.Pictures(parts), Quarters()
         self._env.globals["static"] = lambda name: f"/static/{name}?{self._assets[name].tag}" if name in self._assets else ""
 
     def page(self, it: Page) -> Callable[[Request], Awaitable[Response]]:
@@ -119,7 +120,7 @@ class Site:
                 if len(query) > QUERY_MAX or any(len(value) > look.CURSOR_MAX for value in query.values()):
                     raise Wrong("The address is too long.")
                 as_of = await look.as_of(self._parts, query.get("as_of", ""))
-                looking = Look(self._parts, request.path_params, query, as_of, self._pictures.shows)
+                looking = Look(self._parts, request.path_params, query, as_of, self._pictures.shows, self._quarters)
                 await looking.begin()
                 decimals = await looking.decimals()
                 model = await it.model(looking)

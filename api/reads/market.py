@@ -94,7 +94,7 @@ class Me(Value):
 
 class Special:
     def __init__(self, parts: Parts, past: Past, authenticate: Authenticate) -> None:
-        self._parts, self._past, self._authenticate = parts, past, authenticate
+        self._parts, self._past, self._authenticate, self._quarters = parts, past, authenticate, market.Quarters()
 
     async def overview(self, request: Request) -> Response:
         """The network at a glance."""
@@ -115,7 +115,7 @@ class Special:
         engines = (await views.page(house.Engine, limit=query.LIMIT_MAX)).rows
         at_us = self._parts.reader.at_us if asked.as_of is None else await self._time(asked.as_of)
         classes = sorted({cls for engine in engines for cls in engine.classes or ()})
-        quotations = [await market.quotation(views, cls, at_us) for cls in classes]
+        quotations = [await market.quotation(views, cls, at_us, self._quarters) for cls in classes]
         position = min([each.position for each in quotations], default=asked.as_of or self._parts.reader.head.size)
         body = Market(position, quotations, await market.demand(views))
         return answer(request, body, position, changed=f"{position}-{at_us}", past=asked.as_of is not None)

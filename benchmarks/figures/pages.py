@@ -188,7 +188,7 @@ def g26(options: Options) -> Iterator[Figure]:
     network, events = house.lived().network, 10 * options.events if not options.quick else 200_000
     with data.kept() as server:
         uri = multitude.of(server, events, network)
-        targets, runner = multitude.targets(uri), asyncio.Runner()
+        targets, runner = multitude.targets(uri, network), asyncio.Runner()
 
         async def ours() -> Side:
             async with PostgresViews(uri, *catalog.ALL) as views, house.running(house.lived()) as it:

@@ -1,5 +1,6 @@
 """The market: what work was sold for, what is asked now, and what waits to be done (DOMAIN.md §1 *Average bid*)."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, TypeVar, cast
 
@@ -47,6 +48,44 @@ class Market(Projection):
             yield Sold(it.cls, e.at_us // SLOT_US, per_kwu, e.pos, it.wu_milli, 1, it.price)
 
 
+class Quarter(Value):
+    """What was sold of a class within a quarter of an hour."""
+
+    slot: int
+    sold: list[tuple[int, int]]
+    """Price and thousandths of a work unit, the cheapest first; not empty."""
+    median: int
+    wu_milli: int
+
+    @property
+    def low(self) -> int:
+        return self.sold[0][0]
+
+    @property
+    def high(self) -> int:
+        return self.sold[-1][0]
+
+
+class Quarters:
+    """Sales of one ledger by quarters of an hour. One that is over never changes, so it is read once."""
+
+    def __init__(self) -> None:
+        self._over: dict[str, tuple[int, int, dict[int, Quarter]]] = {}
+        """By class: from which slot to which one all are known, and those of them in which something was sold."""
+
+    async def sales(self, views: Views, cls: str, at_us: int) -> tuple[list[Quarter], int]:
+        """Of the 24 hours before, from a quarter of an hour on, the oldest first, and the position at which they stand."""
+        first = (at_us - DAY) // SLOT_US
+        low, high, known = self._over.get(cls, (first, first - 1, {}))
+        begin = max(first, high + 1) if low <= first else first
+        rows, position = await everything(views, Sold, {"cls": cls}, (begin, -1))
+        found = [quarter for slot, quarter in known.items() if first <= slot < begin] + quarters(rows)
+        if low <= first and rows:  # the ledger's time never falls: what comes before its newest sale is over
+            over = {each.slot: each for each in found[:-1]}
+            self._over[cls] = first, max(found[-1].slot - 1, high), {**{n: q for n, q in known.items() if n >= first}, **over}
+        return found, position
+
+
 class Quotation(Value):
     """A class's market at one moment. Prices in minor units per thousand work units; none where nothing was sold or is asked."""
 
@@ -86,20 +125,27 @@ async def cheapest(views: Views, cls: str, at_us: int, most: int) -> list[Standi
     return found[:most]
 
 
-async def sales(views: Views, cls: str, at_us: int) -> tuple[list[Sold], int]:
-    """Of the 24 hours before, from a quarter of an hour on, and the position at which they stand."""
-    return await everything(views, Sold, {"cls": cls}, ((at_us - DAY) // SLOT_US, -1))
+def quarters(rows: Sequence[Sold]) -> list[Quarter]:
+    """Of rows in the order of their keys."""
+    slots: dict[int, list[tuple[int, int]]] = {}
+    for row in rows:
+        slots.setdefault(row.slot, []).append((row.price_per_kwu, row.wu_milli))
+    return [Quarter(slot, sold, int(median(sold) or 0), sum(weight for _, weight in sold)) for slot, sold in slots.items()]
 
 
-async def quotation(views: Views, cls: str, at_us: int) -> Quotation:
+async def quotation(views: Views, cls: str, at_us: int, known: Quarters | None = None) -> Quotation:
     """As of `at_us`, normally the time of the last event."""
-    sold, position = await sales(views, cls, at_us)
+    sold, position = await (known or Quarters()).sales(views, cls, at_us)
     return quoted(cls, sold, await levels(views, cls, at_us), position)
 
 
-def quoted(cls: str, sold: Sequence[Sold], asked: Sequence[Level], position: int) -> Quotation:
+def quoted(cls: str, sold: Sequence[Quarter], asked: Sequence[Level], position: int) -> Quotation:
     """From what was sold and is asked."""
-    weights = [(row.price_per_kwu, row.wu_milli) for row in sold]
+    prices = Counter[int]()
+    for quarter in sold:
+        for price, weight in quarter.sold:
+            prices[price] += weight
+    weights = list(prices.items())
     bids = [(int(row.price_per_kwu), row.bids) for row in asked]
     open_bids, wu_milli = (sum(weight for _, weight in each) for each in (bids, weights))
     return Quotation(cls, median(weights), median(bids), open_bids, wu_milli, position)

@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from statistics import median_low
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -97,3 +98,32 @@ async def test_more_rows_than_a_page_are_all_taken(monkeypatch: pytest.MonkeyPat
     found = await market.quotation(await views_with(*rows), CLASS, NOW_US)
 
     assert (found.open_bid, found.open_bids) == (Units(median_low(prices)), len(prices))
+
+
+async def test_quarters_that_are_known_say_what_reading_all_of_them_says() -> None:
+    for seed in range(20):
+        draw, kept, now_us = random.Random(seed), market.Quarters(), NOW_US
+        sold, past = list[tuple[int, int, int]](), list[tuple[MemoryViews, int]]()
+        for _ in range(30):
+            now_us += draw.choice((0, MINUTE, market.SLOT_US, 5 * market.SLOT_US, DAY, 3 * DAY))
+            sold += [(now_us // market.SLOT_US, draw.randint(1, 9), draw.randint(1, 99)) for _ in range(3)]
+            past.append((await views_with(*(Sold(CLASS, slot, price, 1, wu, 1) for slot, price, wu in sold)), now_us))
+            for views, at_us in (past[-1], draw.choice(past), past[-1]):
+                assert await kept.sales(views, CLASS, at_us) == await market.Quarters().sales(views, CLASS, at_us)
+
+
+async def test_a_quarter_that_is_over_is_not_read_again() -> None:
+    rows = [Sold(CLASS, NOW_US // market.SLOT_US - n, 100 + n, 1, 5, 1) for n in range(90)]
+    kept, views, taken = market.Quarters(), await views_with(*rows), list[int]()
+    page = views.page
+
+    async def counted(*args: Any, **kwargs: Any) -> Any:
+        found = await page(*args, **kwargs)
+        taken.append(len(found.rows))
+        return found
+
+    views.page = counted  # type: ignore[method-assign]
+    first, again = [await kept.sales(views, CLASS, NOW_US) for _ in range(2)]
+
+    assert first == again
+    assert taken == [90, 1]

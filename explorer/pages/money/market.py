@@ -14,7 +14,7 @@ from explorer.look import Look, encode
 from explorer.model import Model
 from projections.explorer import market
 from projections.explorer.house import Engine
-from projections.explorer.market import SLOT_US, Quotation, Sold
+from projections.explorer.market import SLOT_US, Quarter, Quotation
 from projections.explorer.tasks import Attempt
 from projections.explorer.workers import Level, Standing
 
@@ -101,7 +101,7 @@ async def model(look: Look) -> Market:
 
 async def of_class(look: Look, cls: str, awards: Sequence[Attempt]) -> Class:
     levels = await market.levels(look.views, cls, look.ledger_us)
-    sold, position = await market.sales(look.views, cls, look.ledger_us)
+    sold, position = await look.quarters.sales(look.views, cls, look.ledger_us)
     quotation = market.quoted(cls, sold, levels, position)
     asked = await market.cheapest(look.views, cls, look.ledger_us, ASKS)
     low, high = (int(levels[n].price_per_kwu) if levels else None for n in (0, -1))
@@ -149,34 +149,26 @@ def leases(rows: Sequence[Attempt]) -> Leases | None:
     return Leases(points, over.start_us, over.end_us, low, high)
 
 
-async def history(look: Look, rows: Sequence[Sold]) -> list[Plot]:
+async def history(look: Look, rows: Sequence[Quarter]) -> list[Plot]:
     """Of the last 24 hours, by quarters of an hour: what was paid per thousand work units, and how much was sold."""
     last = look.ledger_us // SLOT_US
-    if len({row.slot for row in rows}) < SLOTS_SHOWN_MIN:
+    if len(rows) < SLOTS_SHOWN_MIN:
         return []
-    first = min(last - SLOTS_MIN + 1, *(row.slot for row in rows))
-    slots: dict[int, list[Sold]] = {}
-    for row in rows:
-        slots.setdefault(row.slot, []).append(row)
-    sold = [slots.get(slot, []) for slot in range(first, last + 1)]
+    first = min(last - SLOTS_MIN + 1, rows[0].slot)
+    slots = {row.slot: row for row in rows}
+    sold = [slots.get(slot) for slot in range(first, last + 1)]
     paid = list[tuple[int | None, int | None, int | None]]()
-    for slot in sold:
-        paid.append(quoted(slot) if slot else paid[-1] if paid else (None, None, None))
+    for slot in sold:  # a price stands until the next quarter in which something is sold
+        paid.append((slot.median, slot.low, slot.high) if slot else paid[-1] if paid else (None, None, None))
     middle, low, high = (list(each) for each in zip(*paid, strict=True))
     times = first * SLOT_US, SLOT_US
     lines = [Line("median", "c3", middle), Line("lowest", "c2", low), Line("highest", "c0", high)]
-    work = [sum(each.wu_milli for each in slot) / 1000 for slot in sold]
+    work = [slot.wu_milli / 1000 if slot else 0.0 for slot in sold]
     asset = next((each.asset for each in (await look.page(Attempt, by="leased_position", limit=1)).rows if each.asset), "")
     return [
         Plot("Price per kWU", "", "steps", *times, lines, asset, middle[-1] or 0),
         Plot("Work sold", f"{sum(work):,.3f} WU", "bars", *times, [Line("work units", "c1", work)]),
     ]
-
-
-def quoted(slot: Sequence[Sold]) -> tuple[int, int, int]:
-    """Median, lowest and highest price of a quarter of an hour; they stand until the next one in which something is sold."""
-    prices = [each.price_per_kwu for each in slot]
-    return int(market.median([(each.price_per_kwu, each.wu_milli) for each in slot]) or 0), min(prices), max(prices)
 
 
 def waiting(world: World, cls: str, cheapest: int | None) -> Waits:
