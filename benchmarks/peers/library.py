@@ -56,7 +56,8 @@ class Ledger(Application[UUID]):
     def transfer(self, number: int, orders: list[Order]) -> int:
         """All of one account, in one transaction. Returns how many were refused."""
         while True:
-            it: Account = self.repository.get(Account.create_id(number))
+            id = Account.create_id(number)
+            it: Account = self.repository.get(id)
             refused = 0
             for job, amount, key in orders:
                 if key in it.done:
@@ -69,7 +70,10 @@ class Ledger(Application[UUID]):
                 if it.pending_events:
                     self.save(it)
             except IntegrityError:
-                continue  # somebody else was quicker on this account
+                # Somebody else was quicker on this account; what is cached, and not copied for us, has our events that are in no log.
+                if self.repository.cache:
+                    self.repository.cache.get(id, evict=True)
+                continue
             return refused
 
 
