@@ -111,6 +111,10 @@ def gas(asset: Asset) -> Account:
     return account(asset, "5110.gas")
 
 
+OF_PEOPLE = (available, accrued, payable, checker_payable, stake)
+"""Which accounts somebody may have, in each asset."""
+
+
 def asset_of(of: Account) -> Asset:
     return Asset(of.partition(":")[0])
 

@@ -8,6 +8,7 @@ from api.auth.keys import Authenticate
 from api.parts import Parts
 from api.reads import query
 from api.reads.views import Past, Several, answer
+from domain import accounts
 from domain.ids import AccountId
 from domain.log import wire
 from domain.parts import Person
@@ -151,7 +152,8 @@ async def stopped(views: Several) -> Stopped | None:
 def me(world: World, person: Person, scopes: list[str], size: int) -> Me:
     chain_id = next(iter(world.assets.values())).chain_id if world.assets else 0
     mine = [Numbered(worker.id, worker.bids) for worker in world.workers.values() if worker.owner == person.id]
-    held = {str(name): str(amount) for name, amount in world.balances.items() if name.endswith(f".{person.id}")}
+    names = (of(asset, person.id) for asset in world.assets for of in accounts.OF_PEOPLE)
+    held = {str(name): str(world.balances[name]) for name in names if name in world.balances}
     numbers = person.payouts, person.stakes, world.overrides
     return Me(size, world.log, chain_id, person.id, person.roles, scopes, person.payout_address, person.usable_us, *numbers, mine, held)
 

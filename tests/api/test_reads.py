@@ -1,6 +1,7 @@
 """Reads: every answer names its position, a page goes on where it ended, what is past never changes."""
 
 import asyncio
+import inspect
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +11,10 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from api.reads import pages
+from api.reads import market, pages
 from api.reads.pages import Pages
+from domain import accounts
+from domain.ids import AccountId
 from domain.lifecycle import JobStatus
 from domain.log import wire
 from projections import catalog
@@ -275,6 +278,21 @@ async def test_one_sees_what_ones_next_signed_command_needs() -> None:
         assert me["workers"] == [{"worker": worker, "bids": 1}]
         assert me["balances"] == {f"usdc:2110.available.{it}": "-5000000", f"usdc:2310.stake.{it}": "-5000000"}
         assert problem(await house.get("", "/v1/me")) == (401, "api_key_missing")
+
+
+async def test_ones_balances_are_all_that_the_ledger_has_under_ones_name() -> None:
+    of = lived()
+    seen = set[str]()
+    async with running(of) as house:
+        for person in house.world.people.values():
+            found = market.me(house.world, person, [], 0).balances
+            assert found == {str(name): str(amount) for name, amount in house.world.balances.items() if name.endswith(f".{person.id}")}
+            seen |= {name.partition(".")[0] for name in found}
+
+    assert len(seen) > 1
+    assert set(accounts.OF_PEOPLE) == {
+        each for each in vars(accounts).values() if inspect.isfunction(each) and each.__annotations__.get("owner") is AccountId
+    }
 
 
 async def test_what_the_log_has_and_a_view_has_not_yet_is_202_and_what_never_was_is_404() -> None:
