@@ -14,11 +14,9 @@ from domain.log.merkle import Mark
 from domain.value import Value
 from exports import books, forms, sheets
 from exports.forms import Form, Text, Trailer
-from exports.lines import Journal, Payouts, Statement, Table, Totals
-from projections.row import Row
+from exports.lines import Broken, Journal, Statement, Table, Totals
+from exports.payouts import Payouts
 from projections.views import Views
-
-PAGE_ROWS = 1_000
 
 TABLES: dict[str, type[Table]] = {"journal": Journal, "statement": Statement, "payouts": Payouts}
 FORMS: dict[str, type[Text]] = {"csv": forms.Csv, "jsonl": forms.JsonLines, "beancount": books.Beancount, "hledger": books.Hledger}
@@ -56,10 +54,6 @@ def form_of(name: str, places: Mapping[Asset, int]) -> type[Form]:
     return parquet.Parquet
 
 
-class Broken(Exception):
-    """The export cannot be finished: a file that ends here has no end."""
-
-
 class Export(Value):
     """What is asked for."""
 
@@ -71,20 +65,6 @@ class Export(Value):
     """Whose statement or payouts; of the journal, the ledger's account. Empty: all."""
 
 
-async def pages(views: Views, table: Table, size: int) -> AsyncGenerator[list[Row], None]:
-    """Rows up to the event at position `size`. Raises `Broken` where the view is not there."""
-    after = None
-    while True:
-        found = await views.page(table.kind, where=table.where, after=after, limit=PAGE_ROWS)
-        if found.position < size:
-            raise Broken(f"the view stands at {found.position}")
-        rows = [row for row in found.rows if row.position <= size]  # type: ignore[attr-defined] # the kinds of the tables have it
-        yield rows
-        if found.next is None or len(rows) < len(found.rows):
-            return
-        after = found.next
-
-
 async def stream(it: Export, views: Views, places: Mapping[Asset, int]) -> AsyncGenerator[bytes, None]:
     """The bytes of the export. Raises `Broken`, and what `form_of` raises."""
     table, totals = TABLES[it.what](places, it.account), Totals(places)
@@ -94,8 +74,7 @@ async def stream(it: Export, views: Views, places: Mapping[Asset, int]) -> Async
     start = form.begin()
     hashed = sha256(twin.begin() if twin else start)
     yield start
-    async for rows in pages(views, table, it.head.size):
-        entries = [entry for row in rows for entry in table.entries(row)]
+    async for entries in table.pages(views, it.head.size):
         totals.add(entries)
         part = form.page(entries)
         hashed.update(twin.page(entries) if twin else part)

@@ -1,24 +1,27 @@
-"""What rows an export has: of the journal, of a statement, of payouts. A row is made of the log alone, so it is the same for ever.
+"""What rows an export has: of the journal, of a statement; of payouts: exports/payouts.py. A row is made of the log alone, so it is the
+same for ever.
 
 Debits are positive and credits negative, in whole units of the asset with all its decimals; no number is ever a float.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import ClassVar, Literal, NamedTuple, Protocol
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from datetime import timedelta
+from operator import attrgetter
+from typing import ClassVar, Literal, NamedTuple, Protocol, TypeVar
 
 from domain.accounts import ETH, Asset
-from domain.log import wire
-from domain.treasury import batch
 from domain.value import Value
 from domain.world import World
-from projections.explorer.events import Line
 from projections.finance.balances import parts
 from projections.finance.journal import JournalLine, StatementLine
 from projections.row import Plain, Row
+from projections.times import EPOCH
+from projections.views import Views
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+R = TypeVar("R", bound=Row)
+
+PAGE_ROWS = 1_000
 ETH_DECIMALS = 18
 """Gas is paid in it, and nobody lists it."""
 Kind = Literal["text", "count", "time", "amount"]
@@ -41,22 +44,41 @@ class Entry(NamedTuple):
     """Under which it is added up, e.g. `debit`."""
 
 
+class Broken(Exception):
+    """The export cannot be finished: a file that ends here has no end."""
+
+
 class Table(Protocol):
     """One export's rows. It is used up by one export: some go along with what came before."""
 
-    kind: ClassVar[type[Row]]
+    kinds: ClassVar[tuple[type[Row], ...]]
+    """Of the views that it reads."""
     columns: ClassVar[tuple[Column, ...]]
     balanced: bool
     """Whether its rows have to come to zero per asset."""
 
     def __init__(self, places: Mapping[Asset, int], account: str = "") -> None: ...
 
-    @property
-    def where(self) -> dict[str, Plain]:
-        """Which rows of the view it is made of."""
+    def pages(self, views: Views, size: int) -> AsyncGenerator[list[Entry], None]:
+        """Its rows in their order, up to the event at position `size`. Raises `Broken` where a view is not there."""
         ...
 
-    def entries(self, row: Row) -> Iterator[Entry]: ...
+
+async def walk(
+    views: Views, kind: type[R], where: Mapping[str, Plain], size: int, made: Callable[[R], int]
+) -> AsyncGenerator[list[R], None]:
+    """Rows of a view by their key, as far as they were made up to the event at position `size`. Raises `Broken` where the view is not
+    there."""
+    after = None
+    while True:
+        found = await views.page(kind, where=where, after=after, limit=PAGE_ROWS)
+        if found.position < size:
+            raise Broken(f"the view stands at {found.position}")
+        rows = [row for row in found.rows if made(row) <= size]
+        yield rows
+        if found.next is None or len(rows) < len(found.rows):
+            return
+        after = found.next
 
 
 def decimals(world: World) -> dict[Asset, int]:
@@ -92,7 +114,7 @@ def sides(units: int, places: int) -> tuple[Cell, Cell, Cell]:
 class Journal:
     """Every line of every entry, or those of one account of the ledger."""
 
-    kind: ClassVar[type[Row]] = JournalLine
+    kinds: ClassVar[tuple[type[Row], ...]] = (JournalLine,)
     columns: ClassVar[tuple[Column, ...]] = (
         Column("id"),
         Column("position", "count"),
@@ -112,23 +134,23 @@ class Journal:
         self._places, self._account = places, account
         self.balanced = not account
 
-    @property
-    def where(self) -> dict[str, Plain]:
-        return {"account": self._account} if self._account else {}
+    async def pages(self, views: Views, size: int) -> AsyncGenerator[list[Entry], None]:
+        where = {"account": self._account} if self._account else {}
+        async for rows in walk(views, JournalLine, where, size, attrgetter("position")):
+            yield [self._entry(row) for row in rows]
 
-    def entries(self, row: Row) -> Iterator[Entry]:
-        assert isinstance(row, JournalLine)
+    def _entry(self, row: JournalLine) -> Entry:
         name, units = str(row.account), row.amount
         its = parts(row.account)  # type: ignore[arg-type] # set whenever a row begins
         where = f"{row.position}-{row.line}", row.position, row.line, row.at_us, row.event, row.stream, row.by, name
         cells = (*where, its.asset, its.code, its.owner, *sides(units, self._places[Asset(its.asset)]))
-        yield Entry(cells, its.asset, units, "debit" if units > 0 else "credit")  # type: ignore[arg-type]
+        return Entry(cells, its.asset, units, "debit" if units > 0 else "credit")  # type: ignore[arg-type]
 
 
 class Statement:
     """Every line on the accounts of one owner, each with that account's balance after it."""
 
-    kind: ClassVar[type[Row]] = StatementLine
+    kinds: ClassVar[tuple[type[Row], ...]] = (StatementLine,)
     balanced: bool = False
     columns: ClassVar[tuple[Column, ...]] = (
         Column("id"),
@@ -149,66 +171,18 @@ class Statement:
         self._places, self._owner = places, account
         self._balances = defaultdict[str, int](int)
 
-    @property
-    def where(self) -> dict[str, Plain]:
-        return {"owner": self._owner}
+    async def pages(self, views: Views, size: int) -> AsyncGenerator[list[Entry], None]:
+        async for rows in walk(views, StatementLine, {"owner": self._owner}, size, attrgetter("position")):
+            yield [self._entry(row) for row in rows]
 
-    def entries(self, row: Row) -> Iterator[Entry]:
-        assert isinstance(row, StatementLine)
+    def _entry(self, row: StatementLine) -> Entry:
         name, units = str(row.account), row.amount
         its = parts(row.account)  # type: ignore[arg-type] # set whenever a row begins
         self._balances[name] += units
         places = self._places[Asset(its.asset)]
         where = f"{row.position}-{row.line}", row.position, row.line, row.at_us, row.event, row.stream, row.owner, name
         cells = (*where, its.asset, its.code, *sides(units, places), decimal(self._balances[name], places))
-        yield Entry(cells, its.asset, units, "debit" if units > 0 else "credit")  # type: ignore[arg-type]
-
-
-class Payouts:
-    """Of every batch whose transaction is final: what was paid, what failed and is payable again, and the gas; or one account's part."""
-
-    kind: ClassVar[type[Row]] = Line
-    balanced: bool = False
-    columns: ClassVar[tuple[Column, ...]] = (
-        Column("id"),
-        Column("position", "count"),
-        Column("time", "time"),
-        Column("batch"),
-        Column("outcome"),
-        Column("payout"),
-        Column("account"),
-        Column("asset"),
-        Column("amount", "amount"),
-        Column("transaction"),
-        Column("block", "count"),
-        Column("back_to"),
-    )
-
-    def __init__(self, places: Mapping[Asset, int], account: str = "") -> None:
-        self._places, self._account = places, account
-
-    @property
-    def where(self) -> dict[str, Plain]:
-        return {"type": str(batch.Finalised.__struct_config__.tag)}
-
-    def entries(self, row: Row) -> Iterator[Entry]:
-        assert isinstance(row, Line)
-        it = wire.event(str(row.line).encode()).event
-        assert isinstance(it, batch.Finalised)
-        lines: Sequence[tuple[str, batch.Item | None]] = (
-            *(("paid", item) for item in it.paid),
-            *(("failed", item) for item in it.failed),
-            ("gas", None),
-        )
-        for number, (outcome, item) in enumerate(lines, 1):
-            if self._account and not (item and item.account == self._account):
-                continue
-            asset, units = (it.asset, item.amount) if item else (ETH, it.gas)
-            whose = (item.payout, item.account) if item else (None, None)
-            amount = decimal(units, self._places[asset])
-            back_to = item.back_to if item and outcome == "failed" else None
-            what = row.position, row.at_us, it.batch, outcome, *whose, asset, amount, it.tx_hash, it.block, back_to
-            yield Entry((f"{row.position}-{number}", *what), asset, units, outcome)
+        return Entry(cells, its.asset, units, "debit" if units > 0 else "credit")  # type: ignore[arg-type]
 
 
 class Totals:

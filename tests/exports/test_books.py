@@ -7,7 +7,7 @@ import pytest
 from beancount import loader
 
 from domain.policy import DAY
-from exports import export
+from exports import export, lines
 from tests.api.house import lived, running
 from tests.api.test_exports import exported
 from tests.api.test_reads import settled
@@ -103,7 +103,7 @@ async def test_several_assets_and_names_with_digits_stand_in_a_book(form: str) -
 async def test_an_entry_that_goes_on_with_the_next_page_is_one_transaction(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pages = []
     for rows in (1, 7, 1_000):
-        monkeypatch.setattr(export, "PAGE_ROWS", rows)
+        monkeypatch.setattr(lines, "PAGE_ROWS", rows)
         pages.append(await whole(written(form, Journal(100), 50)))
 
     assert pages[0] == pages[1] == pages[2]
@@ -121,7 +121,7 @@ async def test_a_hostile_name_ends_no_text_and_no_tag() -> None:
 
 async def test_a_journal_that_does_not_come_to_zero_is_not_finished() -> None:
     for form in export.forms_of("journal"):
-        with pytest.raises(export.Broken, match="zero"):
+        with pytest.raises(lines.Broken, match="zero"):
             await whole(written(form, rows_of((1, START_US, FEE, -2), (1, START_US, AVAILABLE, 1)), 1))
 
 

@@ -34,7 +34,7 @@ async def files(it: Network, views: Views, size: int) -> dict[tuple[str, str], b
 async def test_an_export_is_the_same_as_from_memory(database: str, it: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages end within entries; the log has grown beyond what is asked for."""
     migrate.apply(database)
-    monkeypatch.setattr(export, "PAGE_ROWS", 7)
+    monkeypatch.setattr(lines, "PAGE_ROWS", 7)
     size = it.ledger.head.size * 2 // 3
     expected = await files(it, await folded(it.records), size)
     async with PostgresViews(database, *catalog.ALL) as views:
@@ -48,5 +48,5 @@ async def test_a_view_that_is_not_there_yet_ends_an_export_without_an_end(databa
     migrate.apply(database)
     async with PostgresViews(database, *catalog.ALL) as views:
         await runner.run(catalog.ALL, Written(it.records[:20]), views, START, follow=False)
-        with pytest.raises(export.Broken, match="stands at"):
+        with pytest.raises(lines.Broken, match="stands at"):
             await files(it, views, it.ledger.head.size)
