@@ -8,7 +8,6 @@ import binascii
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from datetime import UTC, datetime
 from typing import TypeVar
 
 import msgspec
@@ -17,11 +16,12 @@ from domain.ids import position as position_of
 from domain.log.merkle import Head
 from domain.world import World
 from explorer.parts import Item, Parts
-from projections.explorer.events import Line
+from projections import times
 from projections.explorer.house import Asset
 from projections.explorer.jobs import Job
 from projections.explorer.market import Quarters
 from projections.row import ID, Cursor, Plain, Row, Unindexed, shape
+from projections.times import Moment
 from projections.views import Page, Read, Views
 
 POSITION = re.compile(r"0|[1-9]\d{0,15}", re.ASCII)
@@ -61,14 +61,17 @@ class Look:
         parts: Parts,
         path: Mapping[str, str],
         query: Mapping[str, str],
-        as_of: int | None,
+        as_of: Moment | None,
         shows: Shows = nothing,
         quarters: Quarters | None = None,
     ) -> None:
-        self._parts, self.path, self.query, self.as_of, self.shows = parts, path, query, as_of, shows
+        self._parts, self.path, self.query, self.shows = parts, path, query, shows
+        self.as_of = None if as_of is None else as_of.position
+        self.settled = as_of is not None and as_of.settled
+        """Whether the page will be the same for ever."""
         self.quarters = quarters or Quarters()
         self.head: Head = parts.reader.head
-        self.positions: list[int] = [] if as_of is None else [as_of]
+        self.positions: list[int] = [] if self.as_of is None else [self.as_of]
         self._now_us = parts.now_us()
         self._as_of_us = 0
 
@@ -210,29 +213,17 @@ def encode(cursor: Cursor) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode(cursor)).decode().rstrip("=")
 
 
-async def as_of(parts: Parts, text: str) -> int | None:
+async def as_of(parts: Parts, text: str) -> Moment | None:
     """A position, or the last one at a time (UTC). Raises `Wrong`."""
     text = text.strip().removeprefix("#")
     if text in {"", "latest"}:
         return None
     if POSITION.fullmatch(text):
-        return int(text)
+        return Moment(int(text), settled=True)
     try:
-        time = datetime.fromisoformat(text)
+        at_us = times.time_us(text)
     except ValueError:
         raise Wrong("As of takes a position, or a time such as 2026-11-26T08:00:21.") from None
-    time = time if time.tzinfo else time.replace(tzinfo=UTC)
-    return await _position_at(parts, int(time.timestamp() * 1_000_000))
-
-
-async def _position_at(parts: Parts, at_us: int) -> int:
-    """The last position whose event is not later: times never fall along the log, so it is found by halving."""
-    low, high = 0, parts.reader.head.size
-    while low < high:
-        middle = (low + high + 1) // 2
-        row = (await parts.views.get(Line, middle)).row
-        if row is not None and row.at_us is not msgspec.UNSET and row.at_us <= at_us:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+    if at_us > max(parts.now_us(), parts.reader.at_us):
+        raise Wrong("That time is to come.")
+    return await times.at(parts.views, parts.reader.head.size, at_us)

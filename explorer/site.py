@@ -8,6 +8,7 @@ import csv
 import io
 import re
 from collections.abc import Awaitable, Callable
+from hashlib import sha256
 from typing import ClassVar, NamedTuple
 
 from msgspec import structs
@@ -127,12 +128,14 @@ class Site:
             except (Wrong, Missing, Unavailable) as reason:
                 return await self._fault(request, reason)
             if form == "json":
-                return as_json(model, looking)
+                return conditional(request, as_json(model, looking))
+            if form == "csv" and model.records:
+                return conditional(request, as_csv(model, looking))
             if form == "csv":
-                return as_csv(model, looking) if model.records else await self._fault(request, Missing("a table on this page"))
+                return await self._fault(request, Missing("a table on this page"))
             if isinstance(model, search.Search) and len(model.found) == 1:
                 return RedirectResponse(model.found[0].href, 303, HEADERS)
-            return self._html(request, model, await frame(self._parts, looking, model, path, request), decimals, 200)
+            return conditional(request, self._html(request, model, await frame(self._parts, looking, model, path, request), decimals, 200))
 
         return get
 
@@ -280,10 +283,26 @@ def strip(looking: Look, behind_us: int, silent_us: int) -> str:
     return "quiet" if silent_us > QUIET_US else "live"
 
 
+def standing(looking: Look) -> dict[str, str]:
+    """Of what says nothing but what was at its position: what is past never changes."""
+    return HEADERS | {"Cache-Control": assets.FOR_EVER if looking.settled else "no-cache", "Gridledger-Position": str(looking.position)}
+
+
+def conditional(request: Request, answer: Response) -> Response:
+    """The answer, or that the caller has it already (RFC 9110 §13). A page says more than what its position gives, as how long something
+    takes and where the log is: so its tag has both the position and its content."""
+    position = answer.headers["Gridledger-Position"]
+    tag = f'"{position}-{sha256(answer.body).hexdigest()[:12]}"'
+    answer.headers["ETag"] = f"W/{tag}"
+    known = {each.strip().removeprefix("W/") for each in request.headers.get("if-none-match", "").split(",")}
+    if not known & {tag, "*"}:
+        return answer
+    return Response(None, 304, {name: value for name, value in answer.headers.items() if name not in {"content-length", "content-type"}})
+
+
 def as_json(model: Model, looking: Look) -> Response:
     content = b'{"as_of":%d,' % looking.position + wire.encode(model)[1:]
-    caching = {"Cache-Control": assets.FOR_EVER} if looking.as_of is not None else {}
-    return Response(content, 200, HEADERS | caching | {"Gridledger-Position": str(looking.position)}, "application/json")
+    return Response(content, 200, standing(looking), "application/json")
 
 
 def as_csv(model: Model, looking: Look) -> Response:
@@ -294,7 +313,7 @@ def as_csv(model: Model, looking: Look) -> Response:
     names = [field.encode_name for field in structs.fields(type(rows[0]))]
     writer.writerow(names)
     writer.writerows([cell(row, name) for name in shape(type(row)).names] for row in rows)
-    headers = HEADERS | {"Gridledger-Position": str(looking.position), "Content-Disposition": 'attachment; filename="page.csv"'}
+    headers = standing(looking) | {"Content-Disposition": 'attachment; filename="page.csv"'}
     return Response(text.getvalue(), 200, headers, "text/csv")
 
 

@@ -171,6 +171,44 @@ async def test_a_past_page_shows_the_past_by_position_and_by_time() -> None:
     assert (await explorer.get("/?as_of=yesterday")).status_code == 400
 
 
+@pytest.mark.parametrize("path", ["/", "/index.json", "/jobs", "/jobs.json", "/jobs.csv", "/events", "/events.csv", "/jobs?as_of=90"])
+async def test_who_has_the_page_is_told_so_until_it_says_something_else(path: str) -> None:
+    it = lived()
+    explorer, earlier = await opened(it), await opened(it, views=await lives.folded(it.records[:-5]))
+    first, other = await explorer.get(path), await earlier.get(path)
+    known = {"If-None-Match": f'W/"x", {first.headers["etag"]}'}
+    same = await explorer.get(path, **known)
+
+    assert (first.status_code, same.status_code, same.content) == (200, 304, b"")
+    assert first.headers["etag"].startswith(f'W/"{first.headers["gridledger-position"]}-')
+    assert {name: same.headers[name] for name in ("etag", "cache-control", "vary", "gridledger-position")} == {
+        name: first.headers[name] for name in ("etag", "cache-control", "vary", "gridledger-position")
+    }
+    is_same = (other.content, other.headers["gridledger-position"]) == (first.content, first.headers["gridledger-position"])
+    assert (await earlier.get(path, **known)).status_code == (304 if is_same else 200)
+    assert is_same is ("as_of" in path)
+
+
+async def test_what_tells_a_time_that_went_on_is_another_page() -> None:
+    it = lived()
+    quiet = await opened(it, later_us=60_000_000)
+    live = await (await opened(it)).get("/jobs")
+
+    assert (await quiet.get("/jobs", **{"If-None-Match": live.headers["etag"]})).status_code == 200
+
+
+async def test_a_twin_of_the_past_is_kept_for_ever_but_not_one_of_a_time_that_more_may_come_at() -> None:
+    it = lived()
+    explorer = await opened(it, later_us=60_000_000)
+    last_us = it.events[-1].at_us
+    asked = {"90": True, iso(it.events[40].at_us): True, iso(last_us + 1_000_000): False}
+    for form in ("json", "csv"):
+        found = {text: await explorer.get(f"/workers.{form}?as_of={text}") for text in asked}
+        assert {text: "immutable" in each.headers["cache-control"] for text, each in found.items()} == asked
+        assert found[iso(last_us + 1_000_000)].headers["gridledger-position"] == str(len(it.events))
+    assert (await explorer.get(f"/workers.json?as_of={iso(last_us + 120_000_000)}")).status_code == 400
+
+
 async def test_pages_of_events_have_no_gap_and_no_repetition() -> None:
     it = lived()
     explorer, path, seen = await opened(it), "/events.json", list[int]()
