@@ -12,7 +12,6 @@ from cli.app import LOCAL, Json, Root, Server, say
 from exports import check, export
 
 WHAT = (*sorted(export.TABLES), "bundle")
-POSITION_MAX = 2**53 - 1
 
 
 def add(app: typer.Typer, root: Root) -> None:
@@ -21,9 +20,7 @@ def add(app: typer.Typer, root: Root) -> None:
         what: Annotated[str, typer.Argument(help=", ".join(WHAT))],
         form: Annotated[str, typer.Option("--format", help=", ".join(export.FORMS))] = "csv",
         out: Annotated[Path | None, typer.Option(help="the file, which must not be there yet; WHAT.FORMAT if left out")] = None,
-        as_of: Annotated[
-            int | None, typer.Option(min=0, max=POSITION_MAX, help="the last event's position; the log's head if left out")
-        ] = None,
+        as_of: Annotated[str, typer.Option(help="the last event's position, or a time (ISO 8601, UTC); the log's head if left out")] = "",
         account: Annotated[str, typer.Option(help="whose statement or payouts, e.g. account-26; of the journal, e.g. usdc:4110.fee")] = "",
         rpc: Annotated[str | None, typer.Option(help="of a bundle: JSON-RPC of a node, what the chain says comes with it")] = None,
         server: Server = LOCAL,
@@ -33,15 +30,15 @@ def add(app: typer.Typer, root: Root) -> None:
         if what not in WHAT:
             raise typer.BadParameter(f"there is no export {what[:40]!r}: {', '.join(WHAT)}")
         if what == "bundle":
-            bundle(server, out or Path("bundle"), rpc, as_json=as_json, narrowed=as_of is not None or bool(account))
+            bundle(server, out or Path("bundle"), rpc, as_json=as_json, narrowed=bool(as_of or account))
             return
         if form not in (known := export.forms_of(what, account)):
             raise typer.BadParameter(f"there is no format {form[:40]!r} of that: {', '.join(known)}")
         if what == "statement" and not account:
             raise typer.BadParameter("a statement is of an account: --account account-26")
         file = out or Path(f"{what}.{form}")
-        asked = {name: value for name, value in (("as_of", as_of), ("account", account)) if value not in {None, ""}}
-        digest = asyncio.run(fetched(server, f"/v1/exports/{what}.{form}", file, form, {name: str(value) for name, value in asked.items()}))
+        asked = {name: value for name, value in (("as_of", as_of), ("account", account)) if value}
+        digest = asyncio.run(fetched(server, f"/v1/exports/{what}.{form}", file, form, asked))
         facts = {"file": str(file), "bytes": file.stat().st_size, "sha256": digest}
         of = "the file" if form in export.BINARY else "all before its last line"
         say(facts, as_json=as_json, text=f"{file}: {facts['bytes']} bytes, whole; SHA-256 of {of} {digest}")

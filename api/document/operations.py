@@ -18,6 +18,7 @@ from domain.log import wire
 from domain.value import Value
 from domain.work import objects
 from exports import bundle, export, forms, sheets
+from projections import times
 from projections.row import Column, shape
 
 WHO = ("api_key_missing", "api_key_unknown", "api_key_expired")
@@ -39,6 +40,7 @@ DOMAIN = tuple(
 
 NUMBER: Schema = {"type": "integer", "minimum": 0, "maximum": query.POSITION_MAX}
 DIGEST: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$", "examples": [examples.HASH]}
+UNTIL: Schema = {"type": "string", "pattern": f"^(0|[1-9][0-9]{{0,15}}|{times.TIME})$", "examples": ["1200", "2026-11-26T08:00:21Z"]}
 TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": query.TEXT_MAX}
 STORED: Schema = {"enum": sorted(wire.NAMES)}
 BINARY: Schema = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
@@ -283,7 +285,8 @@ def exported() -> Operation:
     content |= dict.fromkeys((sheets.Workbook.media_type, forms.PARQUET, bundle.MEDIA_TYPE), BINARY["application/octet-stream"])
     account = asked("account", TEXT, "Whose statement (which needs one) or payouts; of the journal, an account of the ledger.")
     codes = ("invalid", "not_found", "not_reached", "unreachable", "form_missing", "too_fine")
-    return Operation("exports", {200: content}, codes, None, (account, MIN_POS, AS_OF))
+    until = asked("as_of", UNTIL, "Up to the event at this position, or to the last one at or before this time. The file never changes.")
+    return Operation("exports", {200: content}, codes, None, (account, MIN_POS, until))
 
 
 def rest(schemas: Schemas) -> Iterator[tuple[str, Operation]]:

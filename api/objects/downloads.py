@@ -13,6 +13,7 @@ from api.objects.deliveries import Deliveries
 from api.parts import Parts
 from api.problems import NotAccepted, RangeNotSatisfiable
 from api.reach import Reach
+from api.traffic import conditional
 from domain.errors import NotFound, NotYours
 from domain.ids import JobId, TaskId
 from domain.proof import proof
@@ -105,8 +106,8 @@ async def serve(store: Store, digest: str, request: Request, kind: str = "applic
         "X-Content-Type-Options": "nosniff",
         "Content-Disposition": "attachment",
     }
-    if request.headers.get("if-none-match") == headers["ETag"]:
-        return Response(None, 304, headers)
+    if known := conditional.unchanged(request, headers):
+        return known
     size = await store.size(digest)
     start, end = span(request.headers.get("range", ""), size)
     headers["Content-Length"] = str(end - start)

@@ -12,6 +12,7 @@ from api.objects.downloads import serve
 from api.parts import Item, Parts
 from api.problems import Invalid
 from api.proofs.tree import Tree
+from api.traffic import conditional
 from domain.errors import NotFound
 from domain.ids import AuditId, TaskId
 from domain.log import wire
@@ -116,10 +117,10 @@ class Audits:
     def __init__(self, parts: Parts, archive: Archive) -> None:
         self._parts, self._archive = parts, archive
 
-    async def checkpoint(self, _: Request) -> Response:
+    async def checkpoint(self, request: Request) -> Response:
         """The head of the log that this process has folded."""
         reader = self._parts.reader
-        return _json(Checkpoint(reader.head.log, reader.head.size, reader.head.root, reader.at_us))
+        return _json(request, Checkpoint(reader.head.log, reader.head.size, reader.head.root, reader.at_us), reader.head.size)
 
     async def proof(self, request: Request) -> Response:
         """That an event is in the log: in the tree of `size` events, by default of all."""
@@ -129,7 +130,8 @@ class Audits:
         if not 1 <= position <= size <= tree.size:
             raise NotFound(id="the position")
         path = [node.hex() for node in tree.inclusion(position - 1, size)]
-        return _json(Inclusion(position, size, tree.root(size).hex(), path), immutable="size" in request.query_params)
+        found = Inclusion(position, size, tree.root(size).hex(), path)
+        return _json(request, found, size, immutable="size" in request.query_params)
 
     async def consistency(self, request: Request) -> Response:
         """That a later head keeps everything that an earlier one had."""
@@ -140,7 +142,8 @@ class Audits:
             raise NotFound(id="the size")
         path = [node.hex() for node in tree.consistency(first, second)]
         roots = tree.root(first).hex(), tree.root(second).hex()
-        return _json(Consistency(first, roots[0], second, roots[1], path), immutable="second" in request.query_params)
+        found = Consistency(first, roots[0], second, roots[1], path)
+        return _json(request, found, second, immutable="second" in request.query_params)
 
     async def records(self, request: Request) -> Response:
         """The log's records as they were written, from the first that may hold the event after `after`; void ones, too."""
@@ -168,9 +171,10 @@ def number(text: str, field: str) -> int:
     return int(text)
 
 
-def _json(value: Value, *, immutable: bool = False) -> Response:
-    caching = "public, max-age=31536000, immutable" if immutable else "no-cache"
-    return Response(wire.encode(value), headers={"Cache-Control": caching}, media_type="application/json")
+def _json(request: Request, value: Value, size: int, *, immutable: bool = False) -> Response:
+    """What follows from the tree of so many events."""
+    headers = conditional.tagged(size, immutable=immutable) | {"Gridledger-Position": str(size)}
+    return conditional.unchanged(request, headers) or Response(wire.encode(value), headers=headers, media_type="application/json")
 
 
 def router(parts: Parts, archive: Archive) -> APIRouter:

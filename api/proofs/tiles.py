@@ -11,11 +11,11 @@ from fastapi import APIRouter, Request, Response
 from api.parts import Notary, Parts
 from api.problems import NotSigned
 from api.proofs.audit import Archive
+from api.traffic import conditional
 from domain.errors import NotFound
 
 WIDTH, LEVEL_BITS, LEVELS_MAX = 256, 8, 6
 PATH = re.compile(r"(?:(\d)|(entries))/((?:x\d{3}/){0,4}\d{3})(?:\.p/([1-9]\d{0,2}))?", re.ASCII)
-IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
 TEXT = "text/plain; charset=utf-8"
 
 
@@ -23,14 +23,17 @@ class Tiles:
     def __init__(self, parts: Parts, archive: Archive) -> None:
         self._parts, self._archive = parts, archive
 
-    async def checkpoint(self, _: Request) -> Response:
+    async def checkpoint(self, request: Request) -> Response:
         """The head of the log as a signed note (C2SP tlog-checkpoint)."""
         head = self._parts.reader.head
-        return Response(self._notary.checkpoint(head.size, head.root), headers={"Cache-Control": "no-cache"}, media_type=TEXT)
+        headers, note = conditional.tagged(head.size), self._notary.checkpoint(head.size, head.root)
+        return conditional.unchanged(request, headers) or Response(note, headers=headers, media_type=TEXT)
 
-    async def key(self, _: Request) -> Response:
+    async def key(self, request: Request) -> Response:
         """The key that signs this server's checkpoints, as a verifier key of C2SP signed-note."""
-        return Response(self._notary.verifier + "\n", headers={"Cache-Control": "no-cache"}, media_type=TEXT)
+        name = self._notary.verifier
+        headers = conditional.tagged(name)
+        return conditional.unchanged(request, headers) or Response(name + "\n", headers=headers, media_type=TEXT)
 
     async def tile(self, request: Request) -> Response:
         """Hashes of the tree, `LEVEL/INDEX[.p/WIDTH]`, or leaves, `entries/INDEX[.p/WIDTH]`, by the paths of C2SP tlog-tiles."""
@@ -42,8 +45,11 @@ class Tiles:
         start, size = index * WIDTH, self._parts.reader.head.size >> LEVEL_BITS * level
         if level >= LEVELS_MAX or width > WIDTH - bool(found[4]) or start + width > size or numbered(index) != found[3]:
             raise NotFound(id="the tile")
+        headers = conditional.tagged(request.path_params["tile"], immutable=True, weak=False)
+        if known := conditional.unchanged(request, headers):
+            return known
         content = await self._entries(start, width) if found[2] else await self._hashes(level, start, width)
-        return Response(content, headers=IMMUTABLE, media_type="application/octet-stream")
+        return Response(content, headers=headers, media_type="application/octet-stream")
 
     async def _hashes(self, level: int, start: int, width: int) -> bytes:
         tree = await self._archive.tree()

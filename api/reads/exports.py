@@ -12,6 +12,7 @@ from api.problems import Invalid
 from api.proofs.audit import Archive, Evidence
 from api.reads import query
 from api.reads.views import NotReached
+from api.traffic import conditional
 from domain.accounts import Asset
 from domain.errors import NotFound
 from domain.log.log import holds
@@ -19,10 +20,13 @@ from domain.log.merkle import Mark
 from exports import bundle, export, lines
 from exports.bundle import Bundle
 from exports.export import Export
+from projections import times
 from projections.explorer import accounts
+from projections.explorer.events import Line
 from projections.finance.balances import Balance
 from projections.finance.journal import StatementLine
 from projections.row import ID, Row
+from projections.times import Moment
 
 
 class Exports:
@@ -38,28 +42,50 @@ class Exports:
             return await self._bundle(request)
         given = query.positions(request, "account")
         choose("format", form, export.forms_of(what, given.get("account", "")))
-        size = query.count(given, "as_of", self._parts.reader.head.size)
-        if size > self._parts.reader.head.size:
-            raise Invalid(field="as_of", pointer="", reason="the log is not there yet")
-        await self._reached(lines_of(what), max(size, query.count(given, "min_pos", 0)))
+        size, settled = await self._until(given)
+        for kind in export.TABLES[what].kinds:
+            await self._reached(kind, max(size, query.count(given, "min_pos", 0)))
         account = await self._account(what, given.get("account"))
         root = (await self._archive.tree()).root(size).hex()
         places = lines.decimals(self._parts.reader.world)
         it = Export(what, form, Mark(self._parts.reader.head.log, size, root, sealed=False), account)
         name = "-".join(each for each in (what, account.replace(":", "-").replace("/", "-"), str(size)) if each)
-        return sent(self._written(it, places), f"{name}.{form}", size, export.form_of(form, places).media_type, past="as_of" in given)
+        headers, media_type = headed(f"{name}.{form}", size, settled=settled), export.form_of(form, places).media_type
+        return conditional.unchanged(request, headers) or StreamingResponse(self._written(it, places), 200, headers, media_type)
 
     async def _bundle(self, request: Request) -> Response:
         given = query.positions(request)
-        size = query.count(given, "as_of", self._parts.reader.head.size)
-        if max(size, query.count(given, "min_pos", 0)) > self._parts.reader.head.size:
-            raise Invalid(field="as_of", pointer="", reason="the log is not there yet")
+        size, settled = await self._until(given)
+        least = query.count(given, "min_pos", 0)
+        try:
+            await self._parts.reader.reached(least, self._parts.limits.read_wait_s)
+        except TimeoutError:
+            raise NotReached(self._parts.reader.head.size, least) from None
         tree = await self._archive.tree()
         mark = Mark(self._parts.reader.head.log, size, tree.root(size).hex(), sealed=False)
         if not size or not await holds(self._parts.log, mark):
             raise Invalid(field="as_of", pointer="", reason="no block ends there; a bundle is of whole ones")
         made = Bundle(self._parts.log, mark, tree.leaves, Evidence(), self._parts.objects)
-        return sent(made.stream(), f"bundle-{size}.tar", size, bundle.MEDIA_TYPE, past="as_of" in given)
+        headers = headed(f"bundle-{size}.tar", size, settled=settled)
+        return conditional.unchanged(request, headers) or StreamingResponse(made.stream(), headers=headers, media_type=bundle.MEDIA_TYPE)
+
+    async def _until(self, given: Mapping[str, str]) -> Moment:
+        """Up to where: the head of the log, a position, or the last one at a time. Raises `Invalid`, `NotReached`."""
+        text, head = given.get("as_of"), self._parts.reader.head.size
+        if text is None:
+            return Moment(head, settled=False)
+        if text.isdecimal():
+            if (size := query.count(given, "as_of", 0)) > head:
+                raise Invalid(field="as_of", pointer="", reason="the log is not there yet")
+            return Moment(size, settled=True)
+        try:
+            at_us = times.time_us(text)
+        except ValueError:
+            raise Invalid(field="as_of", pointer="", reason="expected a position, or a time such as 2026-11-26T08:00:21Z") from None
+        if at_us > max(self._parts.now_us(), self._parts.reader.at_us):
+            raise Invalid(field="as_of", pointer="", reason="that time is to come")
+        await self._reached(Line, head)
+        return await times.at(self._parts.views, head, at_us)
 
     async def _written(self, it: Export, places: Mapping[Asset, int]) -> AsyncGenerator[bytes, None]:
         async with aclosing(export.stream(it, self._parts.views, places)) as parts:
@@ -95,17 +121,10 @@ class Exports:
         return bool((await self._parts.views.page(StatementLine, where={"owner": owner}, limit=1)).rows)
 
 
-def sent(parts: AsyncGenerator[bytes, None], name: str, size: int, kind: str, *, past: bool) -> Response:
-    headers = {
-        "Content-Disposition": f'attachment; filename="{name}"',
-        "Gridledger-Position": str(size),
-        "Cache-Control": "public, max-age=31536000, immutable" if past else "no-cache",
-    }
-    return StreamingResponse(parts, headers=headers, media_type=kind)
-
-
-def lines_of(what: str) -> type[Row]:
-    return export.TABLES[what]({}, "").kind
+def headed(name: str, size: int, *, settled: bool) -> dict[str, str]:
+    """Of the file up to this position; `settled`: the same question will always be answered by it."""
+    its = {"Content-Disposition": f'attachment; filename="{name}"', "Gridledger-Position": str(size)}
+    return conditional.tagged(size, immutable=settled) | its
 
 
 def choose(field: str, given: str, known: Iterable[str]) -> None:

@@ -11,6 +11,7 @@ from api.problems import Invalid
 from api.reads import query
 from api.reads.pages import link
 from api.reads.views import Past, answer
+from api.traffic import conditional
 from domain.errors import NotFound
 from projections.explorer.events import Line
 from projections.row import ID, Plain, Unindexed
@@ -35,11 +36,11 @@ class Lines:
         text = request.path_params["position"]
         if not query.POSITION.fullmatch(text) or not 1 <= int(text) <= self._parts.reader.head.size:
             raise NotFound(id="the event")
+        headers = conditional.tagged(text, immutable=True, weak=False)
+        if known := conditional.unchanged(request, headers):
+            return known
         async with aclosing(self._parts.reader.events(int(text) - 1)) as items:
             _, line = await anext(items)
-        headers = {"ETag": f'"{text}"', "Cache-Control": "public, max-age=31536000, immutable"}
-        if request.headers.get("if-none-match") == headers["ETag"]:
-            return Response(None, 304, headers)
         return Response(line, headers=headers, media_type="application/json")
 
     async def _page(self, request: Request, filters: tuple[str, ...], fixed: dict[str, Plain], more: tuple[str, ...] = ()) -> Response:

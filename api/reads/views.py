@@ -9,6 +9,7 @@ from api.parts import Parts
 from api.problems import Invalid, problem
 from api.reach import Reach
 from api.reads.query import Query
+from api.traffic import conditional
 from domain.errors import NotFound
 from domain.log import wire
 from domain.log.merkle import Head
@@ -109,8 +110,5 @@ def answer(
     request: Request, body: object, position: int, *, changed: str | int, past: bool, headers: dict[str, str] | None = None
 ) -> Response:
     """`changed` is the position since which the answer is what it is, or all of those."""
-    headers = {"ETag": f'W/"{changed}"', "Gridledger-Position": str(position)} | (headers or {})
-    headers["Cache-Control"] = "public, max-age=31536000, immutable" if past else "no-cache"
-    if headers["ETag"] in {each.strip() for each in request.headers.get("if-none-match", "").split(",")}:
-        return Response(None, 304, headers)
-    return Response(wire.encode(body), 200, headers, "application/json")
+    headers = conditional.tagged(changed, immutable=past) | {"Gridledger-Position": str(position)} | (headers or {})
+    return conditional.unchanged(request, headers) or Response(wire.encode(body), 200, headers, "application/json")

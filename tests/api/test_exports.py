@@ -129,6 +129,51 @@ async def test_an_export_ends_before_what_came_later() -> None:
             assert ["#head", str(size), root] in end
 
 
+async def test_an_export_goes_up_to_the_last_event_at_or_before_a_time_and_keeps_its_bytes() -> None:
+    async with running(people()) as house:
+        await settled(house)
+        events = people().network.events
+        for at_us in (us for pos in (1, 40, len(events)) for us in (events[pos - 1].at_us - 1, events[pos - 1].at_us)):
+            size = max((each.pos for each in events if each.at_us <= at_us), default=0)
+            answer = await house.get("", "/v1/exports/journal.csv", params={"as_of": lines.iso(at_us)})
+            same = await house.get("", "/v1/exports/journal.csv", params={"as_of": size})
+
+            assert (answer.headers["gridledger-position"], answer.content) == (str(size), same.content)
+            assert ("immutable" in answer.headers["cache-control"], "immutable" in same.headers["cache-control"]) == (True, True)
+        first = lines.iso(events[0].at_us)
+        day = await house.get("", "/v1/exports/journal.csv", params={"as_of": first[:10]})
+        offset = await house.get("", "/v1/exports/journal.csv", params={"as_of": f"{first[:-1]}+00:00"})
+        zone = await house.get("", "/v1/exports/journal.csv", params={"as_of": f"{first[:10]}T23:59:59+23:59"})
+
+    assert [each.headers["gridledger-position"] for each in (day, zone)] == ["0", "0"]
+    assert int(offset.headers["gridledger-position"]) >= 1
+
+
+async def test_a_time_that_more_may_come_at_is_answered_but_not_for_ever_and_one_to_come_is_refused() -> None:
+    async with running(people()) as house:
+        head = await settled(house)
+        now_us = house.now_us()
+        now, later = [await house.get("", "/v1/exports/journal.csv", params={"as_of": lines.iso(us)}) for us in (now_us, now_us + DAY)]
+
+    assert (now.headers["gridledger-position"], now.headers["cache-control"]) == (str(head), "no-cache")
+    assert (problem(later), later.json()["field"]) == ((422, "invalid"), "as_of")
+
+
+async def test_who_has_the_file_is_told_so() -> None:
+    async with running(people()) as house:
+        head = await settled(house)
+        for path in ("journal.csv", "payouts.xlsx", f"journal.jsonl?as_of={head}", "bundle.tar"):
+            first = await house.get("", f"/v1/exports/{path}")
+            known = {"If-None-Match": f'"other", {first.headers["etag"]}'}
+            same = await house.get("", f"/v1/exports/{path}", headers=known)
+            await submitted(house)
+            await settled(house)
+            grown = await house.get("", f"/v1/exports/{path}", headers=known)
+
+            assert (first.status_code, same.status_code, same.content) == (200, 304, b"")
+            assert grown.status_code == (304 if "as_of" in path else 200)
+
+
 async def test_a_statement_has_the_balance_after_each_line() -> None:
     async with running(lived()) as house:
         await settled(house)
@@ -182,6 +227,13 @@ async def test_json_lines_say_what_the_csv_says() -> None:
         ("statement.csv", (422, "invalid")),
         ("journal.csv?as_of=999999", (422, "invalid")),
         ("journal.csv?as_of=-1", (422, "invalid")),
+        ("journal.csv?as_of=05", (422, "invalid")),
+        ("journal.csv?as_of=yesterday", (422, "invalid")),
+        ("journal.csv?as_of=2026-02-30", (422, "invalid")),
+        ("journal.csv?as_of=20260230", (422, "invalid")),
+        ("journal.csv?as_of=2026-02-03T08:00 01:00", (422, "invalid")),
+        ("journal.csv?as_of=2999-01-01", (422, "invalid")),
+        ("bundle.tar?min_pos=999999", (202, "not_reached")),
         ("journal.csv?until=5", (422, "invalid")),
         ("journal.csv?account=usdc:9999.nothing", (404, "not_found")),
         ("journal.csv?account=a%00b", (422, "invalid")),
