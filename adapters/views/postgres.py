@@ -1,5 +1,5 @@
-"""Views in PostgreSQL: a schema for each generation of a projection, one upsert per table and batch, from arrays, in one transaction
-with the projection's head (migrations/0002_projections.sql)."""
+"""Views in PostgreSQL: a schema for each generation of a projection, one upsert per table and batch, in one transaction with
+the projection's head (migrations/0002_projections.sql)."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import msgspec
-from psycopg import AsyncConnection, AsyncCursor, OperationalError, sql
+from psycopg import AsyncConnection, OperationalError, sql
 from psycopg.errors import InvalidSchemaName, UndefinedTable
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -27,7 +27,10 @@ LIVE = b"SELECT generation, tables FROM projection WHERE name = %s AND version =
 BEGIN = b"INSERT INTO projection (name, version, tables, live) VALUES (%s, %s, %s, %s) RETURNING generation"
 HEAD = b"SELECT head FROM projection WHERE generation = %s"
 HEADS = b"SELECT head FROM projection WHERE head IS NOT NULL"
-MOVE = b"UPDATE projection SET size = %s, head = %s WHERE generation = %s AND size = %s AND live = %s"
+MOVE = b"""
+    UPDATE projection AS p SET size = m.size, head = m.head
+    FROM unnest(%b::bigint[], %b::boolean[], %b::bigint[], %b::bigint[], %b::bytea[]) AS m (generation, live, before, size, head)
+    WHERE p.generation = m.generation AND p.live = m.live AND p.size = m.before RETURNING p.generation"""
 STILL = b"SELECT 1 FROM projection WHERE generation = %s AND live = %s"
 TAKE_TURNS = b"SELECT pg_advisory_xact_lock(%s)"
 LOCK = 0x76_69_65_77
@@ -208,11 +211,9 @@ async def head(db: Session, generation: Generation) -> Head | None:
 
 async def write(db: Session, generations: Mapping[str, Generation], moves: Sequence[Move]) -> None:
     """Within a transaction. Raises `Behind` or `Swapped`."""
-    async with db.pipeline():
-        moved = [await move_head(db, generations[move.projection.name], move) for move in moves]
-    for cursor, move in zip(moved, moves, strict=True):
-        if cursor.rowcount != 1:
-            generation = generations[move.projection.name]
+    moved = await move_heads(db, [generations[move.projection.name] for move in moves], moves)
+    for move in moves:
+        if (generation := generations[move.projection.name]).id not in moved:
             still = await (await db.execute(STILL, (generation.id, generation.live))).fetchone()
             raise Behind(move.projection.name) if still else Swapped(move.projection.name)
     # From here on nobody can drop these generations: their rows in `projection` are ours until the transaction ends.
@@ -222,9 +223,12 @@ async def write(db: Session, generations: Mapping[str, Generation], moves: Seque
         await db.execute(b"SELECT pg_notify('projection', '')")
 
 
-async def move_head(db: Session, generation: Generation, move: Move) -> AsyncCursor[tuple[Any, ...]]:
-    after = msgspec.msgpack.encode(move.after)
-    return await db.execute(MOVE, (move.after.size, after, generation.id, move.before.size, generation.live))
+async def move_heads(db: Session, generations: Sequence[Generation], moves: Sequence[Move]) -> set[int]:
+    """Which generations stood where their moves begin."""
+    ids, live = [each.id for each in generations], [each.live for each in generations]
+    sizes = [move.before.size for move in moves], [move.after.size for move in moves]
+    cursor = await db.execute(MOVE, (ids, live, *sizes, [msgspec.msgpack.encode(move.after) for move in moves]))
+    return {row[0] for row in await cursor.fetchall()}
 
 
 async def write_rows(db: Session, generation: Generation, move: Move) -> None:
@@ -234,6 +238,6 @@ async def write_rows(db: Session, generation: Generation, move: Move) -> None:
             continue
         for kind in part.kinds():
             counted = tally.tallies(move.projection, kind)
-            await db.execute(statements.upsert(generation.schema, kind, counted), statements.arrays(part.all(kind)))
+            await db.execute(statements.upsert(generation.schema, kind, counted), [statements.written(part.all(kind))])
             for each in counted:
                 await db.execute(statements.empty(generation.schema, each))
