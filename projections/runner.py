@@ -26,7 +26,7 @@ from projections.views import Move, Store, Swapped, Unavailable
 EVENTS_PER_BATCH_MAX = 5_000
 RETRY_S = 0.5
 PAUSE_S = 0.02
-"""Between two batches, while the log is followed: a block that comes alone is written at once, one after another in time."""
+"""From the beginning of one batch to that of the next, while the log is followed: a block that comes alone is written at once."""
 AHEAD_BYTES_MAX = 8_000_000
 """Of records that were read and not folded; and one more, however large."""
 logger = logging.getLogger(__name__)
@@ -87,8 +87,8 @@ async def _run(
             # Others have their turn, the reader among them: it may have brought more.
             await asyncio.sleep(0 if records else max(0.0, due - now()))
             if not records or head.size - written >= EVENTS_PER_BATCH_MAX:
-                await write(store, pending)
                 written, due = head.size, now() + PAUSE_S if follow else 0.0
+                await write(store, pending)
         await write(store, pending)
     return void
 

@@ -155,7 +155,7 @@ def empty(schema: str, kind: type[Tally]) -> bytes:
 
 
 def written(rows: Sequence[Row]) -> str:
-    """The rows as `upsert` takes them: whoever sends arrays of columns handles each value by itself, and that took longer than PostgreSQL."""
+    """The rows as `upsert` takes them. Of an array for each column the driver handles each value by itself, which takes longer."""
     return wire.encode(rows).decode()
 
 
