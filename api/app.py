@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.routing import Match, Route
+from starlette.types import Receive, Scope, Send
 
 from api import agents, checks, commands, forward, live, metrics, ops, problems
 from api.auth import keys
@@ -27,7 +28,7 @@ from api.reads import explain, exports, lines, market, pages, search
 from api.reads.standing import Standing, unreadable
 from api.reads.views import NotReached, Past, crowded, not_reached
 from api.sockets import beside
-from api.traffic import kept, limited, packed
+from api.traffic import guarded, kept, limited, packed
 from projections.past import Crowded, TooMuch
 from projections.views import Unavailable
 
@@ -41,6 +42,9 @@ class Application(Starlette):
         self.routes.extend(bare(route) for router in routers for route in router.routes if isinstance(route, APIRoute))
         self.router.redirect_slashes = False
         self.openapi: Callable[[], dict[str, Any]] = dict
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await super().__call__(scope, receive, guarded.guarded(send))
 
     def describe(self, routers: Sequence[APIRouter]) -> None:
         """Have these routes in the document at /openapi.json."""

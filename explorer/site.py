@@ -98,6 +98,11 @@ class Fault(Model):
     def about(self) -> str | None:
         return "" if self.status == 202 else None
 
+    @property
+    def problem(self) -> bytes:
+        """The same for programs (RFC 9457)."""
+        return wire.encode({"type": "about:blank", "title": self.heading, "status": self.status, "detail": self.reason})
+
 
 class Asked(dict[str, str]):
     """What an address asks for; what it does not is empty."""
@@ -144,7 +149,7 @@ class Site:
         fault = explained(reason, looking)
         path, form = suffix(request.url.path)
         if form != "html":
-            answer = Response(wire.encode({"reason": fault.reason}), fault.status, HEADERS, "application/problem+json")
+            answer = Response(fault.problem, fault.status, HEADERS, "application/problem+json")
         else:
             answer = self._html(request, fault, await frame(self._parts, looking, fault, path, request), {}, fault.status)
         if fault.status == 503:
@@ -179,8 +184,10 @@ class Site:
         return assets.answer(self._assets, request)
 
     async def no_page(self, request: Request, reason: Exception) -> Response:
-        assert isinstance(reason, HTTPException)
-        return await self._fault(request, Missing("a page here"))
+        answer = await self._fault(request, reason)
+        if answer.status_code == 405:
+            answer.headers["Allow"] = "GET, HEAD"
+        return answer
 
     def application(self) -> Starlette:
         routes = [
@@ -191,7 +198,7 @@ class Site:
         for each in PAGES:
             stem = each.path if each.path != "/" else "/index"
             routes += [Route(path, self.page(each)) for path in (f"{stem}.json", f"{stem}.csv", each.path)]
-        return Starlette(routes=routes, exception_handlers={404: self.no_page, 405: self.no_page})
+        return Starlette(routes=routes, exception_handlers={404: self.no_page, 405: self.no_page, Exception: self._fault})
 
 
 def beside(api: ASGIApp, pages: ASGIApp) -> ASGIApp:
@@ -228,7 +235,9 @@ def explained(reason: Exception, looking: Look) -> Fault:
     match reason:
         case Unread():
             return Fault(202, "Not here yet", f"The log has {reason.what}; this page stands at #{looking.position} and follows.")
-        case Missing(what="a page here"):
+        case HTTPException(status_code=405):
+            return Fault(405, "Pages are read", "A page changes nothing: GET it. Commands have their addresses below /v1.")
+        case HTTPException():
             return Fault(404, "Nothing here", "There is no page of this name.")
         case Missing():
             return Fault(404, "Nothing here", f"The ledger does not have {reason.what}, up to #{looking.head.size}.")
@@ -242,7 +251,9 @@ def explained(reason: Exception, looking: Look) -> Fault:
             )
         case TooMuch():
             return Fault(503, "Too much to hold", f"{TooMuch.__doc__}")
-    return Fault(503, "The views cannot be reached", "The log is safe. Load the page again in a moment.")
+        case Unavailable():
+            return Fault(503, "The views cannot be reached", "The log is safe. Load the page again in a moment.")
+    return Fault(500, "A fault of ours", "Nothing of it is told here; the server's log has it. The ledger is safe.")
 
 
 async def frame(parts: Parts, looking: Look, model: Model, path: str, request: Request) -> Frame:

@@ -36,6 +36,7 @@ LOG, NOW_US = LogId("a" * 32), 1_800_000_000_000_000
 CHAIN_ID, TOKEN, TREASURY = 31337, "0x" + "1" * 40, "0x" + "2" * 40
 ENGINE, BUILD, CLASS = "mitsuba", "mitsuba-3.9.1", "mitsuba-3.9.1/cpu"
 DUMMY = "0x" + "00" * 65
+Populated = tuple["Network", AccountId, dict[str, WorkerId]]
 SIZE, GRID, GROUP, SAMPLES = (16, 16), (4, 4), 4, 14_400
 
 
@@ -152,8 +153,7 @@ class Network:
 
     def deposit(self, to: str, amount: int) -> list[Recorded[Event]]:
         self._n += 1
-        tx, block = block_hash(10_000 + self._n), self.world.final_block + 1
-        watch = self.daemon("watch")
+        tx, block, watch = block_hash(10_000 + self._n), self.world.final_block + 1, self.daemon("watch")
         self.do(watch, deposit.See(account=to, asset=USDC, tx=tx, log_index=0, block=block, amount=Units(amount)))
         return self.do(watch, deposit.Finalise(tx=tx, log_index=0, block=block))
 
@@ -198,10 +198,10 @@ class Network:
 
     # Work.
 
-    def submit(self, creator: AccountId, frames: int = 1, limit: int = 200_000_000) -> JobId:
+    def submit(self, creator: AccountId, frames: int = 1, limit: int = 200_000_000, scene: str = "") -> JobId:
         command = job.Submit(
             engine=ENGINE,
-            manifest_sha256=sha256(b"manifest").hexdigest(),
+            manifest_sha256=scene or sha256(b"manifest").hexdigest(),
             frames=frames,
             size=SIZE,
             tiles=GRID,
@@ -332,7 +332,7 @@ class Network:
         return self.do(watch, mined) + self.do(watch, batch.Finalise.model_validate(dict(mined) | {"gas": Units(21_000)}))
 
 
-def populated(policy: str = "demo", *, signs: bool = True) -> tuple[Network, AccountId, dict[str, WorkerId]]:
+def populated(policy: str = "demo", *, signs: bool = True) -> Populated:
     """A creator with money, four workers with bids and scores, three checkers of different owners."""
     it = Network(policy, signs=signs)
     creator = it.person("creator", funds=20_000_000)
@@ -358,9 +358,9 @@ def score_all(it: Network) -> None:
             it.check(audit)
 
 
-def life(policy: str = "demo", *, frames: int = 2, signs: bool = True) -> Network:
-    """The life of one job, from the first deposit to the last payout and the archive."""
-    it, creator, workers = populated(policy, signs=signs)
+def life(policy: str = "demo", *, frames: int = 2, signs: bool = True, of: Populated | None = None) -> Network:
+    """The life of one job, from the first deposit to the last payout and the archive. `of`: among whom."""
+    it, creator, workers = of or populated(policy, signs=signs)
     job_id = it.submit(creator, frames)
     it.open(job_id)
     while job_id in it.world.jobs and it.world.jobs[job_id].status == "open":

@@ -1,89 +1,14 @@
 """The pages in a real browser: they follow the ledger, check an event by themselves, and ask nobody else for anything."""
 
-import asyncio
 import json
 import re
-import shutil
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from urllib.parse import urlsplit
 
 import pytest
-import uvicorn
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Page
 
-from explorer.parts import Parts
-from explorer.site import Site, beside
-from projections import catalog
-from projections.past import Past
-from tests.api.house import House, people, running, submitted
-from tests.api.test_over_sockets import Telling
+from tests.explorer.served import SHOWN_MS_MAX, Served, Watched, browser, served
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
-
-SHOWN_MS_MAX = 40_000
-
-
-class Served:
-    """A house with the explorer beside the API, on a port, in a thread of its own."""
-
-    def __init__(self, port: int) -> None:
-        self.url, self.house, self.loop = f"http://127.0.0.1:{port}", None, asyncio.new_event_loop()
-
-    def submit(self) -> str:
-        assert self.house is not None
-        return asyncio.run_coroutine_threadsafe(submitted(self.house), self.loop).result(20)
-
-    house: House | None
-
-
-@contextmanager
-def served(port: int) -> Iterator[Served]:
-    it, up = Served(port), threading.Event()
-    server: list[uvicorn.Server] = []
-
-    async def serve() -> None:
-        async with running(people()) as house:
-            parts = house.parts
-            site = Site(Parts(parts.reader, parts.views, Past(parts.log, catalog.ALL), parts.objects, parts.now_us))
-            house.app.router.default = beside(house.app.router.default, site.application())
-            config = uvicorn.Config(house.app, port=port, log_config=None, lifespan="off", access_log=False, timeout_graceful_shutdown=1)
-            server.append(Telling(config, up))
-            it.house = house
-            await server[0].serve()
-
-    thread = threading.Thread(target=it.loop.run_until_complete, args=(serve(),))
-    thread.start()
-    try:
-        assert up.wait(30)
-        yield it
-    finally:
-        server[0].should_exit = True
-        thread.join(30)
-        assert not thread.is_alive()
-
-
-@contextmanager
-def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium")
-    assert program, "Debian's chromium is missing: tools/setup test"
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        try:
-            yield launched
-        finally:
-            launched.close()
-
-
-class Watched:
-    """A page, and all that it complained of or asked for."""
-
-    def __init__(self, page: Page) -> None:
-        self.page, self.complaints, self.hosts = page, list[str](), set[str]()
-        page.on("console", lambda said: self.complaints.append(said.text) if said.type in {"error", "warning"} else None)
-        page.on("pageerror", lambda failure: self.complaints.append(str(failure)))
-        page.on("request", lambda asked: self.hosts.add(urlsplit(asked.url).netloc))
 
 
 def test_a_reader_sees_the_ledger_change_and_can_check_it(free_port: int) -> None:

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page
 
-from tests.explorer.test_browser import Served, Watched, browser, served
+from tests.explorer.served import Served, Watched, browser, served
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 SHIFTS = """() => { window.shifts = 0; new PerformanceObserver((list) => {

@@ -10,7 +10,7 @@ from domain.treasury import account
 from domain.work import job
 from explorer.site import staying
 from tests.explorer.fresh import opened
-from tests.explorer.test_browser import SHOWN_MS_MAX, browser, served
+from tests.explorer.served import SHOWN_MS_MAX, browser, served
 from tests.explorer.test_pages import job_of, links, lived, working
 from tests.network import Network
 from tests.projections import lives

@@ -10,7 +10,7 @@ from domain.units import Units
 from explorer.pages.record import trail
 from projections.explorer.house import Checkpoint, Override, Reconciliation
 from tests.explorer.fresh import opened
-from tests.explorer.test_browser import browser, served
+from tests.explorer.served import browser, served
 from tests.explorer.test_pages import lived
 from tests.network import Network
 

@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from tests.explorer.test_browser import browser
+from tests.explorer.served import browser
 
 POLL_MS, LOOKS_MAX = 200, 1_200
 NUMBERS = """() => Object.fromEntries([...document.querySelectorAll("span.legend > span")].map(
