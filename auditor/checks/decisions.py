@@ -115,7 +115,7 @@ class Decisions:
             self._findings.found("invariants", f"no world is so: {error!r}", self._looked)
 
     def _block(self, events: Sequence[Recorded[Event]], size: int) -> None:
-        at_us = events[0].at_us
+        at_us, asked = events[0].at_us, sum(it.by != HOUSE for it in events)
         chores: Iterator[house.Chore] | None = None
         steered = events[0].pos == 1 or isinstance(events[0].event, STEERING)
         for command in _commands(events):
@@ -124,7 +124,7 @@ class Decisions:
             elif isinstance(event := command[0].event, STEERING):
                 self._steer(command, event)
             elif command[0].by == HOUSE:
-                chores = chores or house.chores(self.world, at_us)
+                chores = chores or house.chores(self.world, at_us, asked)
                 if not self._chore(command, chores):
                     chores = None
             elif chores is not None:
@@ -133,7 +133,7 @@ class Decisions:
             else:
                 self._outside(command)
         if not steered and size < FULL_BYTES:
-            self._owed(chores or house.chores(self.world, at_us), events[-1].pos)
+            self._owed(chores or house.chores(self.world, at_us, asked), events[-1].pos)
 
     def _begin(self, command: Sequence[Recorded[Event]]) -> None:
         """The first block: its facts are what everything else is judged by, its form is not free."""

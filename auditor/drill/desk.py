@@ -92,7 +92,7 @@ def _followed(blocks: Sequence[Sequence[Recorded[Event]]], heads: Sequence[Head]
         chores: Iterator[house.Chore] | None = None
         for it in events:
             if it.by == HOUSE and it.of[0] == 1 and not steered:
-                chores = chores or house.chores(world, it.at_us)
+                chores = chores or house.chores(world, it.at_us, sum(each.by != HOUSE for each in events))
                 keys[it.cmd] = next(chores)[0]
             if isinstance(it.event, audit.Opened):
                 able[it.pos] = draws.able_checkers(world, world.tasks[it.event.task], ())

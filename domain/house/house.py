@@ -19,7 +19,10 @@ from domain.work import routine, task
 from domain.world import World
 
 TIMERS_MAX, DRAWS_MAX, LEASES_MAX = 64, 256, 200
-"""Of one block. Timers may be due by the ten thousand at one moment, and whoever asks meanwhile waits for a block of them."""
+"""Of one block."""
+TIMERS_MIN = 16
+"""Of a block in which others asked for something, too, if they made no more events. Timers may be due by the ten thousand at one moment,
+and whoever asks meanwhile waits for those that are in his block."""
 
 Chore = tuple[str, Command]
 """`<verb>/<subject>/<fence, time or position>`, which names the command; and the command."""
@@ -105,9 +108,10 @@ ON_TIME: dict[str, Callable[[str], Command]] = {
 """What each timer asks for; `mature` is asked for many at once."""
 
 
-def chores(world: World, at_us: int) -> Iterator[Chore]:
-    """The house's commands for this block. Each is to be carried out before the next is asked for."""
-    for _ in range(TIMERS_MAX):
+def chores(world: World, at_us: int, asked: int) -> Iterator[Chore]:
+    """The house's commands for this block, in which `asked` events are others' already. Each is to be carried out before the next is
+    asked for."""
+    for _ in range(max(TIMERS_MIN, min(asked, TIMERS_MAX)) if asked else TIMERS_MAX):
         if not (due := next_timer(world, at_us)):
             break
         yield due

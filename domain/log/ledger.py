@@ -6,7 +6,7 @@ receipts are the same; that is the property `replay equals live`.
 A command's events are applied one by one, while it decides, so it cannot be taken back. Therefore whatever may refuse it does so
 before its first event. The limits, too: what a caller can make large is the command itself, and that goes into its first event, whose
 line is measured before it is applied. The events that follow come from what is in the world; commands keep them few (lists of 100,
-256 timers a block, sets instead of members). One that does not, or that fails half-way, is a fault of ours: the ledger is `spoiled`,
+64 timers a block, sets instead of members). One that does not, or that fails half-way, is a fault of ours: the ledger is `spoiled`,
 and is to be built anew from the log, which has none of it.
 """
 
@@ -100,7 +100,7 @@ class Ledger(Struct):
         """The block of all that is pending and of what the house adds to it; None if there is nothing. Whoever asks for it appends
         it, and answers nobody before the log has it."""
         at_us, _ = self._next(now_us)
-        chores = house.chores(self.world, at_us)
+        chores = house.chores(self.world, at_us, len(self.pending))
         while not self.full and (chore := next(chores, None)):
             key, command = chore
             self._carry_out(command, Origin(command_id(HOUSE, key), HOUSE, at_us, self._next(now_us)[1]))

@@ -7,13 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.accounts import USDC
 from domain.errors import DeadlinePassed, NotAllowed, QuoteExpired
 from domain.house import house, invariants
 from domain.ids import HOUSE, JobId, TaskId, command_id
+from domain.log.receipts import Ask
 from domain.market import worker
 from domain.parts import Task
 from domain.policy import DAY, MINUTE, SECOND, STANDARD, Policy
 from domain.proof import audit
+from domain.treasury import deposit
 from domain.units import Units
 from domain.work import job, task
 from domain.world import World
@@ -272,3 +275,20 @@ def test_a_block_does_no_more_of_what_is_due_than_its_share_and_the_next_ones_do
     ended = [[each.event.job for each in block if isinstance(each.event, job.Closed)] for block in blocks]
     assert [len(each) for each in ended] == [house.TIMERS_MAX, 3, 0]
     assert [id for each in ended for id in each] == jobs
+
+
+@pytest.mark.parametrize(("asked", "done"), [(1, house.TIMERS_MIN), (house.TIMERS_MIN + 5, house.TIMERS_MIN + 5), (90, house.TIMERS_MAX)])
+def test_who_asks_does_not_wait_for_more_timers_than_he_has_company(asked: int, done: int) -> None:
+    it = Network("demo", signs=False)
+    creator = it.person("creator")
+    for _ in range(house.TIMERS_MAX + 3):
+        it.submit(creator)
+    it.now_us += it.policy.quote_valid_us
+    seen = deposit.See(account=creator, asset=USDC, tx="0x" + "1" * 64, log_index=0, block=1, amount=Units(1))
+    for number in range(asked):
+        command = seen.model_copy(update={"log_index": number})
+        it.ledger.decide(Ask.about(it.daemon("watch"), f"see/{number}", command, account=it.daemon("watch")), it.now_us)
+
+    block = it.seal()
+
+    assert sum(isinstance(each.event, job.Closed) for each in block) == done

@@ -179,7 +179,7 @@ class Fails(Value):
 def test_the_largest_command_fits_into_the_fullest_block(monkeypatch: pytest.MonkeyPatch) -> None:
     ledger, first = opened()
     fillers = iter(range(1_000_000))
-    monkeypatch.setattr(house, "chores", lambda world, at_us: ((f"test/{n}", Deposits(1, 50_000)) for n in fillers))
+    monkeypatch.setattr(house, "chores", lambda world, at_us, asked: ((f"test/{n}", Deposits(1, 50_000)) for n in fillers))
     while ledger.pending_bytes < FULL_BYTES - 8_000:
         ledger.decide(house_ask(Deposits(10, 300), f"f{next(fillers)}"), NOW_US)
     assert not ledger.full

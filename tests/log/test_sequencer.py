@@ -259,7 +259,7 @@ async def test_the_house_wakes_up_for_a_timer() -> None:
     await begin(log)
     seen_us = list[int]()
 
-    def chores(world: object, at_us: int) -> object:
+    def chores(world: object, at_us: int, asked: int) -> object:
         if at_us >= NOW_US + 40_000 and not seen_us:
             seen_us.append(at_us)
             yield "test/1", Deposits(1)
@@ -368,7 +368,7 @@ async def test_a_failure_of_the_house_itself_stops_the_leader(monkeypatch: pytes
     await begin(log)
     async with leading(log) as (leader, run):
         await leader.submit(opening(1))
-        monkeypatch.setattr(house, "chores", lambda world, at_us: iter([("bad", Fails())]))
+        monkeypatch.setattr(house, "chores", lambda world, at_us, asked: iter([("bad", Fails())]))
         with pytest.raises(OutcomeUnknown):
             await leader.submit(opening(2))
         with pytest.raises(ZeroDivisionError):
