@@ -25,6 +25,7 @@ WHO = ("api_key_missing", "api_key_unknown", "api_key_expired")
 SILENCE = ("busy", "unreachable", "outcome_unknown")
 BODY = ("malformed", "invalid", "too_large", "not_json")
 READ = ("invalid", "not_reached", "bad_cursor", "unreachable")
+LOG = ("invalid", "not_reached", "busy")
 BYTES = ("object_missing", "range_not_satisfiable")
 INTAKE = ("invalid", "object_truncated", "object_too_large", "wrong_hash", "upload_limit")
 KEYED = ("key_missing", "command_id_reused", "key_expired", "key_from_future")
@@ -251,12 +252,12 @@ def note_of(text: str) -> Schema:
 
 
 def proofs(schemas: Schemas) -> Iterator[tuple[str, Operation]]:
-    yield "audit.checkpoint", Operation("proofs", {200: json(schemas.of(audit.Checkpoint))}, ())
+    yield "audit.checkpoint", Operation("proofs", {200: json(schemas.of(audit.Checkpoint))}, LOG, None, (MIN_POS, AS_OF))
     size = asked("size", NUMBER, "Of the tree; all events without it.")
-    yield "audit.proof", Operation("proofs", {200: json(schemas.of(audit.Inclusion))}, ("invalid", "not_found"), None, (size,))
+    yield "audit.proof", Operation("proofs", {200: json(schemas.of(audit.Inclusion))}, ("not_found", *LOG), None, (size, MIN_POS, AS_OF))
     sizes = asked("first", NUMBER, required=True), asked("second", NUMBER, "All events without it.")
     for id in ("audit.consistency", "proof.consistency"):
-        yield id, Operation("proofs", {200: json(schemas.of(audit.Consistency))}, ("invalid", "not_found"), None, sizes)
+        yield id, Operation("proofs", {200: json(schemas.of(audit.Consistency))}, ("not_found", *LOG), None, (*sizes, MIN_POS, AS_OF))
     yield "tlog.checkpoint", Operation("proofs", {200: note_of("A signed note.")}, ("not_signed",))
     yield "tlog.key", Operation("proofs", {200: note_of("NAME+ID+KEY")}, ("not_signed",))
     yield "tlog.tile", Operation("proofs", {200: BINARY}, ("not_found",))
@@ -293,7 +294,7 @@ def rest(schemas: Schemas) -> Iterator[tuple[str, Operation]]:
     lines = json(page_of(schemas.line(), "events"))
     filters = tuple(asked(name, STORED if name == "type" else TEXT) for name in ("stream", "type", "by", "cmd"))
     yield "events.page", Operation("explorer", {200: lines}, READ, None, (*filters, *paging()))
-    yield "events.one", Operation("explorer", {200: json(schemas.line())}, ("not_found",))
+    yield "events.one", Operation("explorer", {200: json(schemas.line())}, ("not_found", *LOG), None, (MIN_POS, AS_OF))
     version = asked("version", NUMBER, "Events up to this version: the stream as it was then.")
     yield "streams.events", Operation("explorer", {200: lines}, (*READ, "not_found"), None, (asked("type", STORED), version, *paging()))
     yield "overview", Operation("explorer", {200: json(schemas.of(market.Network))}, READ, None, (MIN_POS, AS_OF))

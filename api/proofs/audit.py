@@ -12,6 +12,8 @@ from api.objects.downloads import serve
 from api.parts import Item, Parts
 from api.problems import Invalid
 from api.proofs.tree import Tree
+from api.reads import query
+from api.reads.views import read_on, time_of
 from api.traffic import conditional
 from domain.errors import NotFound
 from domain.ids import AuditId, TaskId
@@ -118,32 +120,38 @@ class Audits:
         self._parts, self._archive = parts, archive
 
     async def checkpoint(self, request: Request) -> Response:
-        """The head of the log that this process has folded."""
-        reader = self._parts.reader
-        return _json(request, Checkpoint(reader.head.log, reader.head.size, reader.head.root, reader.at_us), reader.head.size)
+        """The head of the log that this process has folded, or an earlier one."""
+        asked, reader = query.one(request), self._parts.reader
+        size = await read_on(self._parts, asked.min_pos, asked.as_of)
+        if asked.as_of is None:
+            return _json(request, Checkpoint(reader.head.log, size, reader.head.root, reader.at_us), size)
+        root = (await self._archive.tree()).root(size).hex()
+        return _json(request, Checkpoint(reader.head.log, size, root, await time_of(reader, size)), size, immutable=True)
 
     async def proof(self, request: Request) -> Response:
         """That an event is in the log: in the tree of `size` events, by default of all."""
-        tree = await self._archive.tree()
+        asked, given = query.one(request, "size"), request.query_params
+        until, tree = await read_on(self._parts, asked.min_pos, asked.as_of), await self._archive.tree()
         position = number(request.path_params["position"], "position")
-        size = number(request.query_params.get("size", str(tree.size)), "size")
+        size = number(given.get("size", str(until)), "size")
         if not 1 <= position <= size <= tree.size:
             raise NotFound(id="the position")
         path = [node.hex() for node in tree.inclusion(position - 1, size)]
         found = Inclusion(position, size, tree.root(size).hex(), path)
-        return _json(request, found, size, immutable="size" in request.query_params)
+        return _json(request, found, size, immutable="size" in given or asked.as_of is not None)
 
     async def consistency(self, request: Request) -> Response:
         """That a later head keeps everything that an earlier one had."""
-        tree = await self._archive.tree()
-        first = number(request.query_params.get("first", ""), "first")
-        second = number(request.query_params.get("second", str(tree.size)), "second")
+        asked, given = query.one(request, "first", "second"), request.query_params
+        until, tree = await read_on(self._parts, asked.min_pos, asked.as_of), await self._archive.tree()
+        first = number(given.get("first", ""), "first")
+        second = number(given.get("second", str(until)), "second")
         if not first <= second <= tree.size:
             raise NotFound(id="the size")
         path = [node.hex() for node in tree.consistency(first, second)]
         roots = tree.root(first).hex(), tree.root(second).hex()
         found = Consistency(first, roots[0], second, roots[1], path)
-        return _json(request, found, second, immutable="second" in request.query_params)
+        return _json(request, found, second, immutable="second" in given or asked.as_of is not None)
 
     async def records(self, request: Request) -> Response:
         """The log's records as they were written, from the first that may hold the event after `after`; void ones, too."""

@@ -11,7 +11,7 @@ from api.parts import Parts
 from api.problems import Invalid
 from api.proofs.audit import Archive, Evidence
 from api.reads import query
-from api.reads.views import NotReached
+from api.reads.views import NotReached, read_on
 from api.traffic import conditional
 from domain.accounts import Asset
 from domain.errors import NotFound
@@ -55,12 +55,8 @@ class Exports:
 
     async def _bundle(self, request: Request) -> Response:
         given = query.positions(request)
+        await read_on(self._parts, query.count(given, "min_pos", 0))
         size, settled = await self._until(given)
-        least = query.count(given, "min_pos", 0)
-        try:
-            await self._parts.reader.reached(least, self._parts.limits.read_wait_s)
-        except TimeoutError:
-            raise NotReached(self._parts.reader.head.size, least) from None
         tree = await self._archive.tree()
         mark = Mark(self._parts.reader.head.log, size, tree.root(size).hex(), sealed=False)
         if not size or not await holds(self._parts.log, mark):

@@ -10,7 +10,7 @@ from api.parts import Parts
 from api.problems import Invalid
 from api.reads import query
 from api.reads.pages import link
-from api.reads.views import Past, answer
+from api.reads.views import Past, answer, read_on
 from api.traffic import conditional
 from domain.errors import NotFound
 from projections.explorer.events import Line
@@ -33,10 +33,11 @@ class Lines:
 
     async def event(self, request: Request) -> Response:
         """One event: the line that is a leaf of the log's tree."""
-        text = request.path_params["position"]
-        if not query.POSITION.fullmatch(text) or not 1 <= int(text) <= self._parts.reader.head.size:
+        asked, text = query.one(request), request.path_params["position"]
+        size = await read_on(self._parts, asked.min_pos, asked.as_of)
+        if not query.POSITION.fullmatch(text) or not 1 <= int(text) <= size:
             raise NotFound(id="the event")
-        headers = conditional.tagged(text, immutable=True, weak=False)
+        headers = conditional.tagged(text, immutable=True, weak=False) | {"Gridledger-Position": str(size)}
         if known := conditional.unchanged(request, headers):
             return known
         async with aclosing(self._parts.reader.events(int(text) - 1)) as items:

@@ -1,13 +1,11 @@
 """The network at a glance, the market, and what an account may want to know of itself."""
 
-from contextlib import aclosing
-
 from fastapi import APIRouter, Request, Response
 
 from api.auth.keys import Authenticate
 from api.parts import Parts
 from api.reads import query
-from api.reads.views import Past, Several, answer
+from api.reads.views import Past, Several, answer, time_of
 from domain import accounts
 from domain.ids import AccountId
 from domain.log import wire
@@ -107,14 +105,15 @@ class Special:
         head = None if past else Head(reader.head.log, reader.head.size, reader.head.root, reader.at_us)
         policy = None if past else reader.world.policy.name
         body = Network(found.position, found.row, volumes, policy, head, await stopped(Several(self._past, asked)))
-        return answer(request, body, found.position, changed=f"{found.position}-{reader.head.size}", past=past)
+        changed = found.position if past else f"{found.position}-{reader.head.size}"
+        return answer(request, body, found.position, changed=changed, past=past)
 
     async def market(self, request: Request) -> Response:
         """By class: what work was sold for and what is asked; by engine: what waits to be done."""
         asked = query.one(request)
         views = Several(self._past, asked)
         engines = (await views.page(house.Engine, limit=query.LIMIT_MAX)).rows
-        at_us = self._parts.reader.at_us if asked.as_of is None else await self._time(asked.as_of)
+        at_us = self._parts.reader.at_us if asked.as_of is None else await time_of(self._parts.reader, asked.as_of)
         classes = sorted({cls for engine in engines for cls in engine.classes or ()})
         quotations = [await market.quotation(views, cls, at_us, self._quarters) for cls in classes]
         position = min([each.position for each in quotations], default=asked.as_of or self._parts.reader.head.size)
@@ -126,13 +125,6 @@ class Special:
         asked = query.one(request)
         crowds, position = await network_map.crowds(Several(self._past, asked))
         return answer(request, Map(position, network_map.places(crowds)), position, changed=position, past=asked.as_of is not None)
-
-    async def _time(self, position: int) -> int:
-        """Of the event at this position, which the log has."""
-        if not position:
-            return 0
-        async with aclosing(self._parts.reader.events(position - 1)) as items:
-            return (await anext(items))[0].at_us
 
     async def me(self, request: Request) -> Response:
         """The account of the API key: roles, and the numbers that its next signed commands need."""

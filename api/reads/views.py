@@ -1,17 +1,19 @@
 """Reading views at a position: now, at `min_pos` or later, or `as_of` one in the past."""
 
 from collections.abc import Mapping
+from contextlib import aclosing
 from typing import TypeVar
 
 from fastapi import Request, Response
 
-from api.parts import Parts
+from api.parts import Parts, Reader
 from api.problems import Invalid, problem
 from api.reach import Reach
 from api.reads.query import Query
 from api.traffic import conditional
 from domain.errors import NotFound
 from domain.log import wire
+from domain.log.log import Busy
 from domain.log.merkle import Head
 from projections.past import TooMuch
 from projections.row import Cursor, Plain, Row
@@ -64,6 +66,29 @@ class Past:
                 raise NotReached(stands, min_pos)
         elif told:
             await views.reached(kind, told, TOLD_WAIT_S)
+
+
+async def read_on(parts: Parts, min_pos: int, as_of: int | None = None) -> int:
+    """Where the log stands for who asks so: at `as_of`, or where this process has read it to, at `min_pos` or beyond. Raises `NotReached`,
+    and `Invalid` for a position that is to come."""
+    reader = parts.reader
+    try:
+        await reader.reached(min_pos, parts.limits.read_wait_s)
+    except TimeoutError:
+        raise NotReached(reader.head.size, min_pos) from None
+    except Exception as reason:
+        raise Busy from reason
+    if as_of is not None and as_of > reader.head.size:
+        raise Invalid(field="as_of", pointer="", reason="the log is not there yet")
+    return reader.head.size if as_of is None else as_of
+
+
+async def time_of(reader: Reader, position: int) -> int:
+    """Ledger time of an event that the log has."""
+    if not position:
+        return 0
+    async with aclosing(reader.events(position - 1)) as items:
+        return (await anext(items))[0].at_us
 
 
 class Several:
