@@ -213,15 +213,31 @@ RETRYABLE = {
     "round_open",
     "not_accepted",
 }
+SAID = {
+    "busy": "Nothing was done. Come back later.",
+    "unreachable": "The database cannot be reached now. Come back later.",
+    "outcome_unknown": "The log did not answer. The same request with the same key is safe.",
+    "not_reached": "The answer does not stand at this position yet. Ask again.",
+    "too_far": "As of this position there is more than a server can hold. An export has it.",
+    "fault": "This is a fault of ours. Nothing of it is told here; the server's log has it.",
+}
+"""What is said where no refusal has words for it."""
 RESERVED = {"type", "title", "status", "code", "detail", "retryable"}
 
 
-def problem(code: str, detail: str, facts: dict[str, Any] | None = None, headers: dict[str, str] | None = None) -> Response:
-    """The document. A fact whose name RFC 9457 has taken is called `its_<name>`."""
+def problem(code: str, detail: str = "", facts: dict[str, Any] | None = None, headers: dict[str, str] | None = None) -> Response:
+    """The document; without `detail` what is always said of the code. A fact whose name RFC 9457 has taken is called `its_<name>`."""
     status, headers = STATUS[code], dict(headers or {})
     more = {f"its_{name}" if name in RESERVED else name: value for name, value in (facts or {}).items()}
     title = HTTPStatus(status).phrase
-    body = {"type": f"/problems/{code}", "title": title, "status": status, "code": code, "detail": detail, "retryable": code in RETRYABLE}
+    body = {
+        "type": f"/problems/{code}",
+        "title": title,
+        "status": status,
+        "code": code,
+        "detail": detail or SAID[code],
+        "retryable": code in RETRYABLE,
+    }
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if status in {429, 503}:
@@ -236,13 +252,13 @@ async def refused(_: Request, reason: Exception) -> Response:
 
 async def not_considered(_: Request, reason: Exception) -> Response:
     if isinstance(reason, Busy):
-        return problem("busy", "Nothing was done. Come back later.")
-    return problem("unreachable", "The database cannot be reached now. Come back later.")
+        return problem("busy")
+    return problem("unreachable")
 
 
 async def unanswered(_: Request, reason: Exception) -> Response:
     assert isinstance(reason, OutcomeUnknown)
-    return problem("outcome_unknown", "The log did not answer. The same request with the same key is safe.")
+    return problem("outcome_unknown")
 
 
 async def bad_key(_: Request, reason: Exception) -> Response:
@@ -261,7 +277,7 @@ async def invalid(_: Request, reason: Exception) -> Response:
 
 async def fault(request: Request, reason: Exception) -> Response:
     logger.error("request failed", path=request.url.path, why=type(reason).__name__, exc_info=reason)
-    return problem("fault", "This is a fault of ours. Nothing of it is told here; the server's log has it.")
+    return problem("fault")
 
 
 Answer = Callable[[Request, Exception], Awaitable[Response]]

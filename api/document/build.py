@@ -6,9 +6,10 @@ from typing import Any
 
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
+from msgspec import structs
 
 from api import problems
-from api.document import examples
+from api.document import examples, refusals
 from api.document.operations import PATH_TYPES, Operation, all_of_them
 from api.document.schemas import Schema, Schemas, reference
 
@@ -48,7 +49,11 @@ def document(routers: Iterable[APIRouter]) -> Schema:
         "openapi": "3.1.0",
         "info": {"title": "Gridledger", "version": "1", "description": " ".join(TEXT.split())},
         "paths": dict(paths),
-        "components": {"schemas": schemas.components, "securitySchemes": SECURITY},
+        "components": {
+            "schemas": schemas.components,
+            "examples": {code: {"value": refusals.example(code)} for code in problems.STATUS},
+            "securitySchemes": SECURITY,
+        },
     }
 
 
@@ -64,7 +69,15 @@ def described(route: APIRoute, it: Operation) -> Schema:
     if it.scopes is not None:
         found["security"] = [{it.security: []}]
         found["description"] += f" Scope: {' or '.join(it.scopes)}." if it.scopes else ""
-    return found | {"responses": responses(it)}
+    answered = examples.ANSWERS.get(str(route.operation_id), {})
+    return found | {"responses": responses(structs.replace(it, answers=it.answers | shown(it.answers.get(200), answered)))}
+
+
+def shown(content: Any, answered: dict[str, dict[str, Any]]) -> dict[int, Any]:
+    """The answer with what was answered once."""
+    if not content:
+        return {}
+    return {200: {kind: each | ({"examples": {"answer": answered[kind]}} if kind in answered else {}) for kind, each in content.items()}}
 
 
 def responses(it: Operation) -> Schema:
@@ -74,11 +87,11 @@ def responses(it: Operation) -> Schema:
         codes[problems.STATUS[code]].append(code)
     found: Schema = {}
     for status, names in codes.items():
-        content = {"schema": reference("Problem"), "example": examples.PROBLEM}
+        content = {"schema": reference("Problem"), "examples": {code: {"$ref": f"#/components/examples/{code}"} for code in names}}
         found[str(status)] = {"description": ", ".join(names), "content": {problems.MEDIA_TYPE: content}}
     for status, content in it.answers.items():
-        refusals = found.get(str(status), {"content": {}})["content"]
-        found[str(status)] = {"description": "Done." if status < 400 else "Refused."} | ({"content": refusals | content} if content else {})
+        told = found.get(str(status), {"content": {}})["content"]
+        found[str(status)] = {"description": "Done." if status < 400 else "Refused."} | ({"content": told | content} if content else {})
     if any(status == 200 for status in it.answers):
         found["304"] = {"description": "You have it already."}
     return dict(sorted(found.items()))

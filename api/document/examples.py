@@ -1,5 +1,7 @@
-"""One body of each command that could have been sent."""
+"""One body of each command that could have been sent, and what reads were answered."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 from domain.body import Body
@@ -84,41 +86,11 @@ EXAMPLES: dict[type[Body], dict[str, Any]] = {
 """What stands in the path is left out."""
 
 QUERY = {
-    "query": 'query ($n: Int) { jobs(first: $n, status: "open") { position nodes { job spent taskList(first: 3) { nodes { task } } } } }',
+    "query": "query ($n: Int) { jobs(first: $n) { position nodes { job spent taskList(first: 3) { nodes { task } } } } }",
     "variables": {"n": 5},
 }
-OPENED = {
-    "position": 10,
-    "events": [
-        {
-            "pos": 10,
-            "stream": "account-10",
-            "ver": 1,
-            "at_us": 1_800_000_001_000_000,
-            "cmd": "1c1d8ba6a1f33a4cb0d1a2d6b7d3c9aa",
-            "of": [1, 1],
-            "by": "account-10",
-            "event": {
-                "type": "account.opened.v1",
-                "account": "account-10",
-                "kind": "person",
-                "roles": ["creator"],
-                "identity_commitment": "",
-                "keys": [{"key": HASH, "alg": "api", "purpose": "api", "scopes": ["account", "create"], "expires_us": 0}],
-            },
-            "body": "154db93ffab7421983f95f0b007ae7bc",
-        }
-    ],
-}
+ANSWERS: dict[str, dict[str, dict[str, Any]]] = json.loads((Path(__file__).parent / "answers.json").read_text())
+"""What a server answered that has a scripted life behind it: operation -> media type -> what was asked, and the answer
+(`python -m tests.answers`)."""
+OPENED = ANSWERS["account.Open"]["application/json"]["value"]
 """What a command is answered: the log's lines, byte for byte."""
-PROBLEM = {
-    "type": "/problems/insufficient_funds",
-    "title": "Payment Required",
-    "status": 402,
-    "code": "insufficient_funds",
-    "detail": "usdc:2110.available.account-14 holds 100, but 1121600 is needed.",
-    "retryable": False,
-    "account": "usdc:2110.available.account-14",
-    "available": "100",
-    "needed": "1121600",
-}

@@ -45,7 +45,9 @@ UNTIL: Schema = {"type": "string", "pattern": f"^(0|[1-9][0-9]{{0,15}}|{times.TI
 TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": query.TEXT_MAX}
 STORED: Schema = {"enum": sorted(wire.NAMES)}
 BINARY: Schema = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
-STREAM: Schema = {"text/event-stream": {"schema": {"type": "string"}, "examples": {"event": {"value": "id: 10\ndata: {…}\n\n"}}}}
+STREAM: Schema = {
+    "text/event-stream": {"schema": {"type": "string"}, "examples": {"event": examples.ANSWERS["live.events"]["text/event-stream"]}}
+}
 PATH_TYPES: dict[str, Schema] = {
     "worker": {"type": "string", "pattern": "^worker-[1-9][0-9]{0,14}$", "examples": ["worker-26"]},
     "job": {"type": "string", "pattern": "^job-[1-9][0-9]{0,14}$", "examples": ["job-100"]},
@@ -293,7 +295,7 @@ def exported() -> Operation:
 def rest(schemas: Schemas) -> Iterator[tuple[str, Operation]]:
     lines = json(page_of(schemas.line(), "events"))
     filters = tuple(asked(name, STORED if name == "type" else TEXT) for name in ("stream", "type", "by", "cmd"))
-    yield "events.page", Operation("explorer", {200: lines}, READ, None, (*filters, *paging()))
+    yield "events.page", Operation("explorer", {200: lines | STREAM}, (*READ, "too_many_live"), None, (*filters, *paging()))
     yield "events.one", Operation("explorer", {200: json(schemas.line())}, ("not_found", *LOG), None, (MIN_POS, AS_OF))
     version = asked("version", NUMBER, "Events up to this version: the stream as it was then.")
     yield "streams.events", Operation("explorer", {200: lines}, (*READ, "not_found"), None, (asked("type", STORED), version, *paging()))
@@ -322,7 +324,7 @@ def rest(schemas: Schemas) -> Iterator[tuple[str, Operation]]:
     ):
         body = {"required": True, "content": json(kind.model_json_schema(), example)}
         yield id, Operation("agents", {204: None}, codes, ("agent",), (), body)
-    status: Schema = {"type": "object", "properties": {"status": {"type": "string"}}, "required": ["status"]}
+    status: Schema = {"type": "object", "properties": {"status": {"type": "string"}}, "required": ["status"], "additionalProperties": False}
     yield "ops.livez", Operation("operations", {200: json(status)}, ())
     yield "ops.status", Operation("operations", {200: json(schemas.of(ops.Status))}, ())
     yield "ops.readyz", Operation("operations", {200: json(status), 503: json(status)}, ())

@@ -119,7 +119,7 @@ class Several:
 
 async def crowded(_: Request, reason: Exception) -> Response:
     if isinstance(reason, TooMuch):
-        return problem("too_far", "As of this position there is more than a server can hold. An export has it.")
+        return problem("too_far")
     return problem(
         "busy", "Too many ask for the past, or this takes long. Nothing was lost: ask again.", headers={"Retry-After": PAST_RETRY_S}
     )
@@ -128,7 +128,7 @@ async def crowded(_: Request, reason: Exception) -> Response:
 async def not_reached(_: Request, reason: Exception) -> Response:
     assert isinstance(reason, NotReached)
     facts = {"position": reason.position, "min_pos": reason.min_pos}
-    return problem("not_reached", "The answer does not stand at this position yet. Ask again.", facts, {"Retry-After": "1"})
+    return problem("not_reached", facts=facts, headers={"Retry-After": "1"})
 
 
 def answer(

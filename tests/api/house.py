@@ -138,6 +138,14 @@ def lived() -> People:
     return people()._replace(network=network.life())
 
 
+@cache
+def alive() -> People:
+    """The same, whose creator has an API key and goes on; built once, too."""
+    it = people()._replace(network=network.life())
+    it.network.do(it.creator, account.Change(keys_added=(api_key(it.creator, SCOPES),)), keyed=True)
+    return it
+
+
 def owner(of: People, worker: WorkerId) -> AccountId:
     return of.network.world.workers[worker].owner
 
@@ -173,7 +181,8 @@ async def fill(log: MemoryLog, records: list[bytes]) -> None:
 
 
 @asynccontextmanager
-async def running(of: People, limits: Limits | None = None) -> AsyncIterator[House]:
+async def running(of: People, limits: Limits | None = None, *, leads: bool = True) -> AsyncIterator[House]:
+    """Without `leads` nobody decides: it is read, and stays as it is."""
     log, store = MemoryLog(), objects.memory()
     await fill(log, of.network.records)
     follower = Follower(log, Ledger(Head(LOG)))
@@ -211,18 +220,19 @@ async def running(of: People, limits: Limits | None = None) -> AsyncIterator[Hou
         gate=gate,
         seen=lambda worker, session: house.beats.append((worker, session)),
         now_us=house.now_us,
-        ready=lambda: sequencer.leading,
+        ready=lambda: sequencer.leading or not leads,
         notary=Notary(LOG, bytes(32)),
         limits=limits or Limits(read_wait_s=0.05, wait_s=2.0, keep_alive_s=0.2),
     )
     house.parts, house.app = parts, create_app(parts)
-    runs = follower.run(), sequencer.run(), runner.run(catalog.ALL, log, views, Head(LOG))
+    runs = follower.run(), runner.run(catalog.ALL, log, views, Head(LOG)), *((sequencer.run(),) if leads else ())
     tasks = [asyncio.ensure_future(run) for run in runs]
     try:
-        await follower.reached(len(of.network.events) + 1, 10.0)
+        await follower.reached(len(of.network.events) + leads, 10.0)
         yield house
     finally:
-        await sequencer.stop()
+        if leads:
+            await sequencer.stop()
         for task in tasks:
             task.cancel()
             with suppress(asyncio.CancelledError):

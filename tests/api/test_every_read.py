@@ -5,16 +5,13 @@ import base64
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import cache
 from typing import Any, NamedTuple
 
 import pytest
 
-from domain.treasury import account
 from projections.explorer.jobs import Job
 from projections.finance.journal import JournalLine
-from tests import network
-from tests.api.house import SCOPES, House, People, api_key, people, problem, running, submitted
+from tests.api.house import House, alive, problem, running, submitted
 from tests.api.test_reads import settled
 
 OTHER = (
@@ -68,14 +65,6 @@ async def found(house: House) -> dict[str, str]:
 
 def also(path: str, **asked: object) -> str:
     return "&".join([path, *(f"{name}={value}" for name, value in asked.items())]).replace("?&", "?")
-
-
-@cache
-def alive() -> People:
-    """After a whole life, whose creator has an API key and goes on."""
-    it = people()._replace(network=network.life())
-    it.network.do(it.creator, account.Change(keys_added=(api_key(it.creator, SCOPES),)), keyed=True)
-    return it
 
 
 @asynccontextmanager
