@@ -219,7 +219,8 @@ def targets(uri: str, network: Network) -> list[str]:
     with psycopg.connect(uri) as db:
         found = db.execute("SELECT name, name || '_' || generation FROM projection WHERE live").fetchall()
         schemas = {str(name): str(schema) for name, schema in found}
-        ids = {name: one(db, f"{schemas[projection]}.{name}") for name, projection in SOMETHING.items()}
+        (last,) = db.execute(f"SELECT max(position) FROM {schemas['events']}.line".encode()).fetchone() or (0,)
+        ids = {name: one(db, f"{schemas[projection]}.{name}", int(last)) for name, projection in SOMETHING.items()}
     posting = next(f"{each.pos}-1" for each in reversed(network.events) if isinstance(each.event, ruling.Accepted))
     pages = [
         each.path.format_map({**ids, "number": "1", "position": "200", "posting": posting}) for each in SITE if each.path not in UNSETTLED
@@ -230,9 +231,10 @@ def targets(uri: str, network: Network) -> list[str]:
     return [*pages, *lists, *things, *filtered]
 
 
-def one(db: Session, table: str) -> str:
-    """The id of something in the middle."""
+def one(db: Session, table: str, last: int) -> str:
+    """The id of something in the middle, whose events are there, too: `last` is the newest of them."""
     name = table.rpartition(".")[2]
-    condition = "WHERE tasks > 0 AND status = 'open'" if name == "job" else "WHERE job <> ''" if name == "task" else ""
+    more = " AND tasks > 0 AND status = 'open'" if name == "job" else " AND job <> ''" if name == "task" else ""
+    condition = f"WHERE position <= {last}{more}"
     (id,) = db.execute(f"SELECT {name} FROM {table} {condition} OFFSET 50 LIMIT 1".encode()).fetchone() or ("",)
     return str(id)

@@ -171,13 +171,17 @@ def of_house(event: Event, money: Money) -> Markup:
             difference = say("{} apart", money(it.breaks, it.asset)) if it.breaks else Markup("no difference")
             return say("treasury {}, {}", money(it.balance, it.asset), difference)
         case rules.PolicyAdopted() as it:
-            return say("{}", it.policy)
+            return say("the policy {}, {}", it.policy, count(len(it.parameters.__struct_fields__), "number"))
         case rules.EngineRegistered() as it:
-            return say("{} {}", it.engine, it.build)
+            return say("{}, for {}", it.build, ", ".join(it.classes))
         case rules.AssetListed() as it:
-            return say("{}, {} decimals", it.asset, it.decimals)
+            return say("{}, {} decimals, chain {}", it.asset, it.decimals, it.chain_id)
         case override.Applied() as it:
             return say("{}: {}", state(it.action), it.reason)
+        case ledger.Opened() as it:
+            return say("format {}, {}", it.format, " and ".join(it.assets))
+        case ledger.Bound() as it:
+            return say("its home is {}", it.home.partition(":")[0])
         case ledger.LeaderElected() as it:
             return say("{}", it.leader)
     return Markup("")

@@ -206,7 +206,7 @@ def ledger_account(name: str) -> Markup:
     asset, _, rest = name.partition(":")
     number, _, named = rest.partition(".")
     title, _, owner = named.partition(".")
-    return Markup("{}:{}.{}").format(asset, number, title) + (Markup(".") + link(owner) if owner else "")
+    return Markup("{}:{}.{}").format(asset, number, title) + (Markup(".<wbr>") + link(owner) if owner else "")
 
 
 def period(at_us: int, length_us: int) -> str:

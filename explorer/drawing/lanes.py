@@ -1,7 +1,11 @@
 """Attempts over time, a lane for each worker: who did what when, and what was said of it."""
 
+import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
+
+from msgspec import structs
 
 from domain.ids import order
 from domain.units import Units
@@ -11,7 +15,9 @@ from explorer.drawing import charts
 from projections.explorer.tasks import Attempt
 from projections.explorer.workers import Standing
 
-WIDTH_MIN = 0.4
+WIDTH_MIN, NAME_MIN, EDGE = 0.4, 3.2, 97
+"""In percent: of a bar; from a verdict to the next one, if the former's number is to stand between them; from where on it stands on the
+other side of its glyph."""
 
 
 class Bar(Value):
@@ -22,6 +28,13 @@ class Bar(Value):
     width: float
     verdict_x: float | None
     """Where it was accepted or rejected, if that was after its proof."""
+    named: bool
+    """Whether there is room for its number beside the verdict."""
+
+    @property
+    def turned(self) -> bool:
+        """Whether the number stands before the verdict, which is too near to the end."""
+        return self.verdict_x is not None and self.verdict_x >= EDGE
 
 
 class Off(Value):
@@ -80,7 +93,7 @@ def draw(
 def lane(worker: str, attempts: Sequence[Attempt], standings: Standings, span: charts.Span, now_us: int, away: Away | None = None) -> Lane:
     its = [each for each in attempts if each.worker == worker]
     standing = standings.get((worker, str(its[0].cls)))
-    bars = [bar(each, span, now_us, standing) for each in reversed(its)]
+    bars = named([bar(each, span, now_us, standing) for each in reversed(its)])
     accepted = sum(each.state in {"accepted", "matured"} for each in bars)
     rejected = sum(each.state == "rejected" for each in bars)
     bid = (standing.price_per_kwu or None) if standing else None
@@ -110,7 +123,17 @@ def bar(attempt: Attempt, span: charts.Span, now_us: int, standing: Standing | N
         start,
         round(max(stop - start - 0.12, WIDTH_MIN), 3),
         span.x(decided) if decided else None,
+        False,
     )
+
+
+def named(bars: Sequence[Bar]) -> list[Bar]:
+    """With the numbers of those verdicts that have room for it: before the next one, and at the very end behind the one before."""
+    places = sorted(each.verdict_x for each in bars if each.verdict_x is not None)
+    free = {x for x, after in pairwise([*places, math.inf]) if after - x >= NAME_MIN}
+    if len(places) > 1 and places[-1] >= EDGE and places[-1] - places[-2] < 2 * NAME_MIN:
+        free.discard(places[-1])
+    return [structs.replace(each, named=each.verdict_x in free) for each in bars]
 
 
 def end(attempt: Attempt, now_us: int) -> int:

@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 
+from domain.policy import DAY
 from domain.value import Value
 
 HEIGHT = 40
@@ -40,6 +41,11 @@ class Plot(Value):
     @property
     def end_us(self) -> int:
         return self.start_us + self.count * self.step_us
+
+    @property
+    def last_us(self) -> int:
+        """What stands at the end of the axis: the last one of days, of shorter periods where it ends."""
+        return self.end_us - self.step_us * (self.step_us >= DAY)
 
     @property
     def top(self) -> float:

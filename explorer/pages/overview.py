@@ -49,6 +49,8 @@ class Activity(Value):
 
     span: charts.Span
     events: list[charts.Part]
+    pace: str
+    """Events a second."""
     busy: str
     """Workers at work: a path."""
     busy_max: int
@@ -170,6 +172,7 @@ def activity(events: Sequence[Recorded[Event]]) -> Activity | None:
     return Activity(
         over,
         charts.heights(charts.buckets([e.at_us for e in events], BARS)),
+        f"{len(events) * 1e6 / max(events[-1].at_us - events[0].at_us, 1_000_000):.1f}",
         charts.steps(raised(busy, levels), over),
         max(levels, default=0) - min([0, *levels]),
         [(over.x(at_us), round(20 + 65 * (top - price) / max(top - low, 1), 2)) for at_us, price in leases],

@@ -27,7 +27,9 @@ RULES = """async only => (await axe.run(document, {
   resultTypes: ['violations'], preload: false, ...only ? { runOnly: { type: 'rule', values: only } } : {},
 })).violations.filter(each => ['serious', 'critical'].includes(each.impact))
   .map(each => `${each.id}: ${each.nodes[0].html.slice(0, 200)}`)"""
-LOOKS: tuple[tuple[int, Literal["dark", "light"], list[str] | None], ...] = ((1280, "dark", None), (390, "light", ["color-contrast"]))
+DESK_PX = 1280
+CUT_OFF = "[...document.querySelectorAll('.tw')].some(each => each.scrollWidth > each.clientWidth)"
+LOOKS: tuple[tuple[int, Literal["dark", "light"], list[str] | None], ...] = ((DESK_PX, "dark", None), (390, "light", ["color-contrast"]))
 """Width in pixels, theme, and the rules of axe; none: all of them."""
 
 
@@ -96,6 +98,8 @@ def test_every_page_fits_a_phone_and_can_be_read_by_everybody(explorer: Served, 
             wrong += [f"{path} {width} {theme}: {each}" for each in page.evaluate(RULES, rules)]
             if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
                 wrong.append(f"{path} {width}: scrolls sideways")
+            if width == DESK_PX and page.evaluate(CUT_OFF):
+                wrong.append(f"{path} {width}: a table is wider than its place")
     page.close()
 
     assert wrong == []

@@ -228,6 +228,28 @@ def test_a_lane_shows_where_a_lease_ends_if_that_is_soon() -> None:
     assert (late.lanes[0].expires_x, late.lanes[0].off) == (None, None)
 
 
+def test_verdicts_have_their_numbers_only_where_these_do_not_lie_on_each_other() -> None:
+    def done(number: int, ended_us: int) -> Attempt:
+        leased_us, committed_us = 1_000_000 * number, 1_000_000 * number + 900_000
+        row = Attempt(f"job-1/{number}", 1, worker="worker-1", job="job-1", status="accepted")
+        row.leased_us, row.committed_us, row.ended_us = leased_us, committed_us, ended_us
+        return row
+
+    ends = [10_000_000, 20_000_000, 20_500_000, 60_000_000, 99_000_000, 100_000_000]
+    drawn = lanes.draw([done(n, at_us) for n, at_us in reversed([*enumerate(ends, 1)])], {}, 100_000_000, live=False)
+    assert drawn is not None
+    bars = drawn.lanes[0].bars
+
+    assert [(each.piece, each.named, each.turned) for each in bars] == [
+        (1, True, False),
+        (2, False, False),
+        (3, True, False),
+        (4, True, False),
+        (5, False, True),
+        (6, False, True),
+    ]
+
+
 async def test_a_piece_lists_the_hashes_that_each_attempt_committed_to() -> None:
     it = lived()
     proofs = [e.event for e in it.events if isinstance(e.event, proof.Committed) and e.event.job == job_of(it) and not e.event.late]

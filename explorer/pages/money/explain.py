@@ -172,6 +172,8 @@ class Teller:
         event = wire.event(str(line.line).encode()).event if line else None
         if isinstance(event, earnings.Matured) and amount == -int(row.amount):
             return await self.lines(event, row.position, opens=opens)
+        if isinstance(event, earnings.Distributed) and amount == -int(row.amount):
+            return [Node(f"a share of the checkers' pool, up to {clock(event.epoch_us)}", amount, self._asset, "", (row.position,))]
         part = "" if amount == -int(row.amount) else "a part of what came by "
         return [Node(f"{part}{row.event} of {row.stream}", amount, self._asset, "", (row.position,))]
 
