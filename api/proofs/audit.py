@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 
 from fastapi import APIRouter, Request, Response
@@ -131,27 +131,27 @@ class Audits:
     async def proof(self, request: Request) -> Response:
         """That an event is in the log: in the tree of `size` events, by default of all."""
         asked, given = query.one(request, "size"), request.query_params
-        until, tree = await read_on(self._parts, asked.min_pos, asked.as_of), await self._archive.tree()
-        position = number(request.path_params["position"], "position")
-        size = number(given.get("size", str(until)), "size")
+        position, until = number(request.path_params["position"], "position"), optional(given, "size")
+        stands, tree = await read_on(self._parts, asked.min_pos, asked.as_of), await self._archive.tree()
+        size = stands if until is None else until
         if not 1 <= position <= size <= tree.size:
             raise NotFound(id="the position")
         path = [node.hex() for node in tree.inclusion(position - 1, size)]
         found = Inclusion(position, size, tree.root(size).hex(), path)
-        return _json(request, found, size, immutable="size" in given or asked.as_of is not None)
+        return _json(request, found, size, immutable=until is not None or asked.as_of is not None)
 
     async def consistency(self, request: Request) -> Response:
         """That a later head keeps everything that an earlier one had."""
         asked, given = query.one(request, "first", "second"), request.query_params
-        until, tree = await read_on(self._parts, asked.min_pos, asked.as_of), await self._archive.tree()
-        first = number(given.get("first", ""), "first")
-        second = number(given.get("second", str(until)), "second")
+        first, until = number(given.get("first", ""), "first"), optional(given, "second")
+        stands, tree = await read_on(self._parts, asked.min_pos, asked.as_of), await self._archive.tree()
+        second = stands if until is None else until
         if not first <= second <= tree.size:
             raise NotFound(id="the size")
         path = [node.hex() for node in tree.consistency(first, second)]
         roots = tree.root(first).hex(), tree.root(second).hex()
         found = Consistency(first, roots[0], second, roots[1], path)
-        return _json(request, found, second, immutable="second" in given or asked.as_of is not None)
+        return _json(request, found, second, immutable=until is not None or asked.as_of is not None)
 
     async def records(self, request: Request) -> Response:
         """The log's records as they were written, from the first that may hold the event after `after`; void ones, too."""
@@ -177,6 +177,10 @@ def number(text: str, field: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) <= 16 and str(int(text)) == text and int(text) <= SIZE_MAX):
         raise Invalid(field=field, pointer="", reason="expected a count")
     return int(text)
+
+
+def optional(given: Mapping[str, str], name: str) -> int | None:
+    return number(given[name], name) if name in given else None
 
 
 def _json(request: Request, value: Value, size: int, *, immutable: bool = False) -> Response:

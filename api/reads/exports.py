@@ -28,6 +28,9 @@ from projections.finance.journal import StatementLine
 from projections.row import ID, Row
 from projections.times import Moment
 
+KNOWN: tuple[type[Row], ...] = (accounts.Account, Balance, StatementLine)
+"""Where it is looked up whether there is an account."""
+
 
 class Exports:
     def __init__(self, parts: Parts, archive: Archive) -> None:
@@ -42,10 +45,12 @@ class Exports:
             return await self._bundle(request)
         given = query.positions(request, "account")
         choose("format", form, export.forms_of(what, given.get("account", "")))
-        size, settled = await self._until(given)
-        for kind in export.TABLES[what].kinds:
-            await self._reached(kind, max(size, query.count(given, "min_pos", 0)))
-        account = await self._account(what, given.get("account"))
+        account = named(what, given.get("account"))
+        size, settled = await self._stand(given)
+        for kind in (*export.TABLES[what].kinds, *KNOWN):
+            await self._reached(kind, size)
+        if account and not await self._knows(what, account):
+            raise NotFound(id="account with this name")
         root = (await self._archive.tree()).root(size).hex()
         places = lines.decimals(self._parts.reader.world)
         it = Export(what, form, Mark(self._parts.reader.head.log, size, root, sealed=False), account)
@@ -55,8 +60,7 @@ class Exports:
 
     async def _bundle(self, request: Request) -> Response:
         given = query.positions(request)
-        await read_on(self._parts, query.count(given, "min_pos", 0))
-        size, settled = await self._until(given)
+        size, settled = await self._stand(given)
         tree = await self._archive.tree()
         mark = Mark(self._parts.reader.head.log, size, tree.root(size).hex(), sealed=False)
         if not size or not await holds(self._parts.log, mark):
@@ -65,11 +69,17 @@ class Exports:
         headers = headed(f"bundle-{size}.tar", size, settled=settled)
         return conditional.unchanged(request, headers) or StreamingResponse(made.stream(), headers=headers, media_type=bundle.MEDIA_TYPE)
 
-    async def _until(self, given: Mapping[str, str]) -> Moment:
-        """Up to where: the head of the log, a position, or the last one at a time. Raises `Invalid`, `NotReached`."""
+    async def _stand(self, given: Mapping[str, str]) -> Moment:
+        """Up to where it goes. What is wrong is refused before anything is waited for. Raises `Invalid`, `NotReached`."""
+        until = await self._until(given)
+        head = await read_on(self._parts, query.count(given, "min_pos", 0))
+        return until or Moment(head, settled=False)
+
+    async def _until(self, given: Mapping[str, str]) -> Moment | None:
+        """A position, or the last one at a time, if there is one asked for. Raises `Invalid`, `NotReached`."""
         text, head = given.get("as_of"), self._parts.reader.head.size
         if text is None:
-            return Moment(head, settled=False)
+            return None
         if text.isdecimal():
             if (size := query.count(given, "as_of", 0)) > head:
                 raise Invalid(field="as_of", pointer="", reason="the log is not there yet")
@@ -93,28 +103,27 @@ class Exports:
         if stands < size:
             raise NotReached(stands, size)
 
-    async def _account(self, what: str, given: str | None) -> str:
-        """Raises `Invalid` for what could be nobody's, and `NotFound` for what is nobody's."""
-        if given is None:
-            if what == "statement":
-                raise Invalid(field="account", pointer="", reason="a statement is of an account")
-            return ""
+    async def _knows(self, what: str, account: str) -> bool:
         if what == "journal":
-            query.plain(Balance, "account", given)
-            known = (await self._parts.views.get(Balance, given)).row is not None
-        else:
-            if not ID.fullmatch(given):
-                raise Invalid(field="account", pointer="", reason="expected an id")
-            known = await self._owns(given)
-        if not known:
-            raise NotFound(id="account with this name")
-        return given
+            return (await self._parts.views.get(Balance, account)).row is not None
+        return await self._owns(account)
 
     async def _owns(self, owner: str) -> bool:
         """Whether it is an account, or a job, task or payout that money was ever on."""
         if (await self._parts.views.get(accounts.Account, owner)).row is not None:
             return True
         return bool((await self._parts.views.page(StatementLine, where={"owner": owner}, limit=1)).rows)
+
+
+def named(what: str, given: str | None) -> str:
+    """Whose it is; empty: everybody's. Raises `Invalid` for what could be nobody's."""
+    if given is None and what == "statement":
+        raise Invalid(field="account", pointer="", reason="a statement is of an account")
+    if given is not None and what == "journal":
+        query.plain(Balance, "account", given)
+    elif given is not None and not ID.fullmatch(given):
+        raise Invalid(field="account", pointer="", reason="expected an id")
+    return given or ""
 
 
 def headed(name: str, size: int, *, settled: bool) -> dict[str, str]:

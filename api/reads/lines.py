@@ -34,8 +34,10 @@ class Lines:
     async def event(self, request: Request) -> Response:
         """One event: the line that is a leaf of the log's tree."""
         asked, text = query.one(request), request.path_params["position"]
+        if not query.POSITION.fullmatch(text) or not 1 <= int(text) <= query.POSITION_MAX:
+            raise NotFound(id="the event")
         size = await read_on(self._parts, asked.min_pos, asked.as_of)
-        if not query.POSITION.fullmatch(text) or not 1 <= int(text) <= size:
+        if int(text) > size:
             raise NotFound(id="the event")
         headers = conditional.tagged(text, immutable=True, weak=False) | {"Gridledger-Position": str(size)}
         if known := conditional.unchanged(request, headers):
