@@ -68,21 +68,40 @@ page.addEventListener('mouseover', (event) => {
   if (time && !time.title) time.title = new Date(time.dateTime).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'long' })
 })
 
-// Following the ledger: when an event concerns the page, what changes of it is fetched again, twice a second at most.
+// Following the ledger: when an event concerns the page, what changes of it is fetched again, twice a second at most. What could not be
+// fetched is asked for again, and until then the page stays as it is.
 const GAP_MS = 500
+const AGAIN_MS = 2000
 const TICK_MS = 1000
 const follow = {
-  source: null, position: 0, missed: 0, paused: false, timer: 0, fetching: false, last: 0,
+  source: null, position: 0, missed: 0, paused: false, cut: false, timer: 0, fetching: false, next: 0,
   begin () {
     const live = page.getElementById('live')
     if (!live || live.dataset.follow === undefined) return
     this.position = Number(live.dataset.position)
     this.about = live.dataset.follow
-    this.source = new EventSource(`/v1/live?after=${this.position}`)
-    this.source.onmessage = (message) => { if (this.concerns(message)) this.due() }
+    this.listen()
     setInterval(() => { if (page.querySelector('[data-tick]') && !page.hidden) this.refresh() }, TICK_MS)
     page.addEventListener('visibilitychange', () => { if (!page.hidden && this.missed) this.due() })
     page.addEventListener('mouseout', () => { if (this.missed && !this.held()) this.due() })
+  },
+  // A browser comes again by itself when the connection breaks, but not when it was told no: then we do, from where it was.
+  listen () {
+    this.source = new EventSource(`/v1/live?after=${this.position}`)
+    this.source.onopen = () => {
+      if (!this.cut) return
+      this.cut = false
+      this.refresh()
+    }
+    this.source.onerror = () => {
+      this.cut = true
+      this.tell()
+      if (this.source.readyState === EventSource.CLOSED) setTimeout(() => this.listen(), AGAIN_MS)
+    }
+    this.source.onmessage = (message) => {
+      this.position = Number(message.lastEventId)
+      if (this.concerns(message)) this.due()
+    }
   },
   concerns (message) {
     if (!this.about) return true
@@ -99,20 +118,28 @@ const follow = {
   refresh () {
     if (this.held()) return this.tell()
     if (this.timer || this.fetching) return
-    this.timer = setTimeout(() => this.fetch(), Math.max(0, this.last + GAP_MS - performance.now()))
+    this.timer = setTimeout(() => this.fetch(), Math.max(0, this.next - performance.now()))
   },
   async fetch () {
     this.timer = 0
     this.fetching = true
-    this.last = performance.now()
+    this.next = performance.now() + GAP_MS
     const due = this.missed
-    try {
-      await htmx.ajax('GET', location.pathname + location.search, { target: '#live', select: '#live > *', swap: 'innerMorph' })
-      this.missed -= due
-    } finally {
-      this.fetching = false
-      if (this.missed) this.refresh()
+    let came = false
+    const whole = async (...asked) => {
+      const answer = await fetch(...asked)
+      if (!answer.ok) throw new Error(`the server said ${answer.status}`)
+      const text = await answer.text()
+      came = true
+      return new Response(text, answer)
     }
+    const place = { target: '#live', select: '#live > *', swap: 'innerMorph', fetch: whole }
+    await htmx.ajax('GET', location.pathname + location.search, place)
+    this.fetching = false
+    if (came) this.missed -= due
+    else this.next += AGAIN_MS
+    this.tell()
+    if (this.missed) this.refresh()
   },
   pause (paused) {
     this.paused = paused
@@ -120,6 +147,7 @@ const follow = {
     if (!paused && this.missed) this.refresh()
   },
   tell () {
+    for (const each of all('.fresh .live')) each.hidden = this.cut === (each.dataset.cut === undefined)
     for (const button of all('[data-pause]')) {
       button.textContent = this.paused ? (this.missed ? `${this.missed} new` : 'Resume') : 'Pause'
       button.title = this.paused ? 'Show it and go on' : ''

@@ -1,0 +1,130 @@
+"""A page in a real browser follows the ledger whatever becomes of its connection: each event once, nothing left out, and nothing said to be
+live that is not."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, Route
+
+from tests.explorer.served import SHOWN_MS_MAX, Served
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+
+NOTES = """const Plain = EventSource
+window.heard = []
+window.EventSource = class extends Plain {
+  constructor (...asked) {
+    super(...asked)
+    this.addEventListener('message', (message) => heard.push(Number(message.lastEventId)))
+  }
+}"""
+FIRST = "Number(document.querySelector('tbody tr td').innerText.slice(1))"
+ROWS = "[...document.querySelectorAll('tbody tr')].map((row) => Number(row.cells[0].innerText.slice(1)))"
+CUT_OFF, PROBLEM = ".fresh [data-cut]", "application/problem+json"
+
+
+@pytest.fixture
+def events(explorer: Served, chromium: Browser) -> Iterator[Page]:
+    """The page of events, and what its feed said to it."""
+    page = chromium.new_page(base_url=explorer.url)
+    page.add_init_script(NOTES)
+    page.goto("/events")
+    page.wait_for_function("() => follow.source?.readyState === EventSource.OPEN")
+    yield page
+    page.close()
+
+
+def catches_up(page: Page, it: Served) -> None:
+    assert it.house
+    page.wait_for_function(f"head => {FIRST} >= head && heard.at(-1) >= {FIRST}", arg=it.house.follower.head.size, timeout=SHOWN_MS_MAX)
+
+
+def shows_each_once(page: Page, before: int) -> None:
+    """Whatever was heard and is shown since then: dense, in order, no position twice."""
+    rows, heard = page.evaluate(ROWS), page.evaluate("heard")
+    assert rows == list(range(rows[0], rows[0] - len(rows), -1))
+    assert heard == list(range(before + 1, before + 1 + len(heard)))
+    assert heard[-1] >= rows[0] > before
+
+
+def test_events_of_before_while_and_after_a_server_was_away_are_shown_once(explorer: Served, events: Page) -> None:
+    before = events.evaluate("follow.position")
+    explorer.submit()
+    catches_up(events, explorer)
+    explorer.stop()
+    explorer.submit()
+    events.wait_for_selector(CUT_OFF)
+    assert not events.is_visible(".fresh .live:not([data-cut])")
+    explorer.submit()
+    explorer.start()
+    explorer.submit()
+    catches_up(events, explorer)
+
+    shows_each_once(events, before)
+    events.wait_for_selector(CUT_OFF, state="hidden")
+    assert events.is_visible(".fresh .live:not([data-cut])")
+
+
+def test_a_connection_that_breaks_again_and_again_loses_nothing(explorer: Served, events: Page) -> None:
+    before = events.evaluate("follow.position")
+    for _ in range(3):
+        explorer.submit()
+        explorer.cut()
+    catches_up(events, explorer)
+
+    shows_each_once(events, before)
+
+
+def test_whoever_was_refused_the_feed_asks_again_from_where_it_was(explorer: Served, events: Page) -> None:
+    """A browser comes again by itself when a connection breaks, but never when it is told no."""
+    before = events.evaluate("follow.position")
+    events.route("**/v1/live*", lambda route: route.fulfill(status=503, content_type=PROBLEM, body="{}"))
+    explorer.cut()
+    events.wait_for_function("() => follow.source.readyState === EventSource.CLOSED")
+    explorer.submit()
+    events.unroute("**/v1/live*")
+    catches_up(events, explorer)
+
+    shows_each_once(events, before)
+
+
+@pytest.mark.parametrize("status", [0, 429, 503])
+def test_what_could_not_be_fetched_is_fetched_later_and_until_then_the_page_stays(explorer: Served, events: Page, status: int) -> None:
+    asked = list[str]()
+
+    def refuse(route: Route) -> None:
+        asked.append(route.request.url)
+        if status:
+            route.fulfill(status=status, content_type=PROBLEM, body='{"title": "not now"}')
+        else:
+            route.abort()
+
+    rows = events.evaluate(ROWS)
+    events.route("**/events", refuse)
+    explorer.submit()
+    for _ in range(200):
+        events.wait_for_timeout(100)
+        if len(asked) > 1:
+            break
+    assert len(asked) > 1
+    assert events.evaluate(ROWS) == rows
+    head = events.evaluate("() => { follow.source.close(); return heard.at(-1) }")
+    events.unroute("**/events")
+    events.wait_for_function(f"head => {FIRST} >= head", arg=head, timeout=SHOWN_MS_MAX)
+
+    assert events.evaluate(ROWS)[-1] > rows[-1]
+
+
+def test_rows_that_are_paused_stay_and_are_counted_until_they_may_come(explorer: Served, events: Page) -> None:
+    rows = events.evaluate(ROWS)
+    events.click("[data-pause]")
+    assert events.get_attribute("[data-pause]", "aria-pressed") == "true"
+    explorer.submit()
+    events.wait_for_selector("[data-pause]:has-text('new')")
+    assert events.evaluate(ROWS) == rows
+    events.keyboard.press("p")
+    events.mouse.move(0, 0)
+    events.evaluate("document.activeElement.blur()")
+    catches_up(events, explorer)
+
+    assert events.evaluate("document.querySelector('[data-pause]').innerText") == "Pause"
