@@ -1,9 +1,9 @@
 """The one loop of every projection: verify, fold, write a batch with the head at which it stands. The same code serves live views, a
 rebuild beside them, and an answer `as of` a position.
 
-While a batch is being written, records are read ahead; the next batch is what came meanwhile. So batches are large when there is much
-to catch up with, and single blocks when there is not. Whoever follows takes a breath between two batches: a write costs a process some
-thirty times what a block does that is folded into it.
+While a batch is being written, records are read ahead and folded; the next batch is what came meanwhile. So batches are large when there
+is much to catch up with, and single blocks when there is not. Whoever follows takes a breath between two batches: a write costs a process
+some thirty times what a block does that is folded into it.
 """
 
 import asyncio
@@ -24,6 +24,8 @@ from projections.row import Batch, Projection
 from projections.views import Move, Store, Swapped, Unavailable
 
 EVENTS_PER_BATCH_MAX = 5_000
+EVENTS_PER_TURN_MAX = 100
+"""That are folded at once: what is being written meanwhile, and whoever else is in the process, waits for no more."""
 RETRY_S = 0.5
 PAUSE_S = 0.02
 """From the beginning of one batch to that of the next, while the log is followed: a block that comes alone is written at once."""
@@ -40,14 +42,10 @@ class Pending(Struct):
     after: Head
     batch: Batch
 
-    def take(self, events: Sequence[Recorded[Event]], after: Head) -> None:
-        """The projection may be ahead of others that are read with it; then the block is in it already."""
-        if self.after.size >= after.size:
-            return
+    def fold(self, events: Sequence[Recorded[Event]]) -> None:
         for event in events:
             for change in self.projection.fold(event):
                 self.batch.add(change)
-        self.after = after
 
     def move(self) -> Move:
         move = Move(self.projection, self.batch, self.before, self.after)
@@ -80,35 +78,70 @@ async def _run(
 ) -> Counter[str]:
     pending = [Pending(each, head, head, Batch()) for each in projections for head in [await store.head(each) or start]]
     head = min((each.after for each in pending), key=lambda each: each.size)
-    async with ahead(log, head.size, follow=follow) as records:
-        written, due, now = head.size, 0.0, asyncio.get_running_loop().time
+    async with ahead(log, head.size, follow=follow) as records, writer(store) as written:
+        begun, due, now = head.size, 0.0, asyncio.get_running_loop().time
         while (until is None or head.size < until) and (record := await records.next()):
-            head = take(record, head, pending, void)
+            head = await take(record, head, pending, void)
             # Others have their turn, the reader among them: it may have brought more.
             await asyncio.sleep(0 if records else max(0.0, due - now()))
-            if not records or head.size - written >= EVENTS_PER_BATCH_MAX:
-                written, due = head.size, now() + PAUSE_S if follow else 0.0
-                await write(store, pending)
-        await write(store, pending)
+            if not records or head.size - begun >= EVENTS_PER_BATCH_MAX:
+                begun, due = head.size, now() + PAUSE_S if follow else 0.0
+                await written.begin(pending)
+            if not records:
+                await written.done()
+        await written.begin(pending)
+        await written.done()
     return void
 
 
-def take(record: bytes, head: Head, pending: Sequence[Pending], void: Counter[str]) -> Head:
+class Writer:
+    """Writes one batch while the next is folded."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._writing: asyncio.Task[None] | None = None
+
+    async def begin(self, pending: Sequence[Pending]) -> None:
+        """When the batch before is there. Raises what its writing raised."""
+        await self.done()
+        if moves := [each.move() for each in pending if each.after != each.before]:
+            self._writing = asyncio.create_task(self._store.write(*moves))
+
+    async def done(self) -> None:
+        if writing := self._writing:
+            await writing
+            self._writing = None
+
+    async def stop(self) -> None:
+        if writing := self._writing:
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+
+
+@asynccontextmanager
+async def writer(store: Store) -> AsyncGenerator[Writer, None]:
+    written = Writer(store)
+    try:
+        yield written
+    finally:
+        await written.stop()
+
+
+async def take(record: bytes, head: Head, pending: Sequence[Pending], void: Counter[str]) -> Head:
     """Fold one record, if it counts. Returns the head after it."""
     try:
         block = accept(head, record)
     except Void as reason:
         void[reason.why] += 1
         return head
-    events = wire.events(block)
-    for each in pending:
-        each.take(events, block.after)
+    events, behind = wire.events(block), [each for each in pending if each.after.size < block.after.size]
+    for first in range(0, len(events), EVENTS_PER_TURN_MAX):
+        for each in behind:
+            each.fold(events[first : first + EVENTS_PER_TURN_MAX])
+        await asyncio.sleep(0)
+    for each in behind:
+        each.after = block.after
     return block.after
-
-
-async def write(store: Store, pending: Sequence[Pending]) -> None:
-    if moves := [each.move() for each in pending if each.after != each.before]:
-        await store.write(*moves)
 
 
 class Ahead:
@@ -180,7 +213,8 @@ async def as_of(projection: Projection, log: Log, position: int, start: Head, ro
                 block = accept(pending.after, record)
             except Void:
                 continue
-            pending.take([event for event in wire.events(block) if event.pos <= position], block.after)
+            pending.fold([event for event in wire.events(block) if event.pos <= position])
+            pending.after = block.after
             if block.after.size - pending.before.size >= EVENTS_PER_BATCH_MAX or block.after.size >= position:
                 move = pending.move()
                 views.take(move, min(position, move.after.size))

@@ -1,10 +1,11 @@
 """The loop of every projection."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from domain.event import Event, Recorded
 from domain.log.block import Broken, Diverged
 from domain.log.log import Records, Unreachable
 from domain.log.merkle import Head
@@ -13,7 +14,7 @@ from projections.explorer.events import Events, Line
 from projections.explorer.jobs import Jobs
 from projections.finance.balances import Balances
 from projections.memory import MemoryViews
-from projections.row import Projection
+from projections.row import Change, Projection
 from projections.views import Behind, Move, Swapped
 from tests.projections.lives import START, Written, everything, folded, network
 
@@ -55,6 +56,29 @@ async def test_a_crash_between_batches_loses_nothing_and_repeats_nothing(monkeyp
 
     assert crashes == 4
     assert await everything(views) == expected
+
+
+async def test_the_next_batch_is_folded_while_one_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "EVENTS_PER_BATCH_MAX", 25)
+    newest, grown = list[int](), asyncio.Event()
+
+    class Seen(Events):
+        def fold(self, e: Recorded[Event]) -> Iterator[Change]:
+            newest[:] = [e.pos]
+            grown.set()
+            return super().fold(e)
+
+    class Slow(MemoryViews):
+        async def write(self, *moves: Move) -> None:
+            while newest == [moves[0].after.size] != [SIZE]:
+                grown.clear()
+                await grown.wait()
+            await super().write(*moves)
+
+    views = Slow(Seen())
+    await asyncio.wait_for(runner.run((Seen(),), Written(RECORDS), views, START, follow=False), 10)
+
+    assert (await views.page(Line)).position == SIZE
 
 
 async def test_projections_that_stand_at_different_positions_catch_up_together() -> None:
