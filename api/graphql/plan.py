@@ -6,7 +6,7 @@ without its steps for each field of each row. Introspection is left to that exec
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import strawberry
@@ -39,7 +39,21 @@ QUERY_COST = 5
 KEPT_MAX = 256
 """Documents; of 64 KiB at most, since a body is."""
 ERRORS_MAX = 10
+FIELDS_MAX = 2_000
+"""Of a plan: a fragment stands wherever it is named, so a short document may select very much."""
 OF_SCHEMA = {"__schema", "__type"}
+ROWS_OF_SCHEMA = {
+    "types": 50,
+    "fields": 15,
+    "args": 8,
+    "inputFields": 8,
+    "enumValues": 8,
+    "interfaces": 8,
+    "possibleTypes": 8,
+    "directives": 8,
+}
+OF_SCHEMA_MAX = 300_000
+"""What is asked of the schema itself, counted with so many of each list: all of it, as the usual tools ask, is a tenth less."""
 
 
 class Refusal(Exception):
@@ -88,6 +102,7 @@ class Query:
         self._operations = {each.name.value if each.name else "": each for each in definitions if isinstance(each, OperationDefinitionNode)}
         self._plans: dict[str, list[Step]] = {}
         self._conditional = "@" in text
+        self._room = 0
 
     def operation(self, name: str | None) -> OperationDefinitionNode:
         """Raises `Refusal`."""
@@ -99,9 +114,11 @@ class Query:
 
     def introspection(self, operation: OperationDefinitionNode, given: dict[str, Any]) -> dict[str, Any]:
         """What it asks of the schema itself, answered by the library. Raises `Refusal`."""
-        asked = tuple(node for node in self._at_root(operation.selection_set) if node.name.value in OF_SCHEMA)
+        asked = tuple(node for node in self._under([operation.selection_set]) if node.name.value in OF_SCHEMA)
         if not asked:
             return {}
+        if self._rows_of_schema(asked) > OF_SCHEMA_MAX:
+            raise Refusal([GraphQLError("The query asks too much of the schema. Ask for each list once.")])
         only = OperationDefinitionNode(
             operation=operation.operation,
             name=operation.name,
@@ -129,6 +146,7 @@ class Query:
         steps = None if self._conditional else self._plans.get(name)
         if steps is None:
             assert self._schema.query_type
+            self._room = FIELDS_MAX
             steps = self._steps([operation.selection_set], self._schema.query_type, variables, 1)
             self._plans[name] = steps
         if (cost := weigh(steps, variables)) > COST_MAX:
@@ -139,10 +157,12 @@ class Query:
         if depth > DEPTH_MAX:
             raise Refusal([GraphQLError(f"The query nests deeper than {DEPTH_MAX}.")])
         by_key: dict[str, list[FieldNode]] = {}
-        for selection in selections:
-            for node in self._fields_of(selection, variables):
-                by_key.setdefault(node.alias.value if node.alias else node.name.value, []).append(node)
+        for node in self._under(selections, variables):
+            by_key.setdefault(node.alias.value if node.alias else node.name.value, []).append(node)
         steps = []
+        self._room -= len(by_key)
+        if self._room < 0:
+            raise Refusal([GraphQLError(f"The query selects more than {FIELDS_MAX} fields.")])
         for key, nodes in by_key.items():
             name = nodes[0].name.value
             if name in OF_SCHEMA:
@@ -156,28 +176,33 @@ class Query:
             steps.append(step)
         return steps
 
-    def _fields_of(self, selection: SelectionSetNode, variables: Any) -> Iterator[FieldNode]:
-        """Fragments are of the type that they stand in: there are no interfaces, and the document was checked."""
-        for node in selection.selections:
-            if self._conditional and not included(node, variables):
+    def _under(self, selections: list[SelectionSetNode], variables: Any = None) -> Iterator[FieldNode]:
+        """The fields of one object. Fragments are of the type that they stand in: there are no interfaces, and the document was checked.
+        Each counts once, however often it is named. Without `variables` also fields that are left out under a condition."""
+        seen, left = set[str](), [node for selection in reversed(selections) for node in reversed(selection.selections)]
+        while left:
+            node = left.pop()
+            if self._conditional and variables is not None and not included(node, variables):
                 continue
             match node:
                 case FieldNode():
                     yield node
                 case InlineFragmentNode():
-                    yield from self._fields_of(node.selection_set, variables)
-                case FragmentSpreadNode():
-                    yield from self._fields_of(self._fragments[node.name.value].selection_set, variables)
+                    left += reversed(node.selection_set.selections)
+                case FragmentSpreadNode() if (name := node.name.value) not in seen:
+                    seen.add(name)
+                    left += reversed(self._fragments[name].selection_set.selections)
 
-    def _at_root(self, selection: SelectionSetNode) -> Iterator[FieldNode]:
-        for node in selection.selections:
-            match node:
-                case FieldNode():
-                    yield node
-                case InlineFragmentNode():
-                    yield from self._at_root(node.selection_set)
-                case FragmentSpreadNode():
-                    yield from self._at_root(self._fragments[node.name.value].selection_set)
+    def _rows_of_schema(self, nodes: Sequence[FieldNode]) -> int:
+        """How much is asked of the schema; beyond the most it is not counted on."""
+        found = 0
+        for node in nodes:
+            found += 1
+            if node.selection_set:
+                found += ROWS_OF_SCHEMA.get(node.name.value, 1) * self._rows_of_schema(tuple(self._under([node.selection_set])))
+            if found > OF_SCHEMA_MAX:
+                break
+        return found
 
 
 def included(node: Any, variables: Any) -> bool:

@@ -1,5 +1,6 @@
 """GraphQL: the plan gives what the library's executor gives, lists go on where they ended, what costs too much is refused."""
 
+import inspect
 import json
 from typing import Any
 
@@ -123,6 +124,43 @@ async def test_what_cannot_be_carried_out_is_refused_whole() -> None:
             assert answer.status_code == 400
             assert said in answer.json()["errors"][0]["message"], answer.text
             assert "data" not in answer.json()
+
+
+def doubled(count: int, last: str) -> str:
+    """A document that names a field twice as often with each fragment."""
+    between = "".join(f" fragment f{n} on Query {{ ...f{n + 1} ...f{n + 1} }}" for n in range(count))
+    return "{ ...f0 }" + between + f" fragment f{count} on Query {{ {last} }}"
+
+
+def branched(depth: int) -> str:
+    """Thirty of the same list below each of thirty rows, and so on: written once for each depth."""
+    names = [("Query", "tasks", "Task"), ("Task", "auditList", "Audit"), ("Audit", "verdictList", "Verdict")]
+    of = "".join(
+        f" fragment f{n} on {kind} {{ " + " ".join(f"a{m}: {field}(first: 1) {{ nodes {{ ...f{n + 1} }} }}" for m in range(12)) + " }"
+        for n, (kind, field, _) in enumerate(names[:depth])
+    )
+    return "{ ...f0 }" + of + f" fragment f{depth} on {names[depth - 1][2]} {{ __typename }}"
+
+
+async def test_short_documents_that_select_very_much_are_carried_out_or_refused_at_once() -> None:
+    """The more so since everything else in the process waits meanwhile: thirty doublings would take an hour."""
+    async with running(people()) as house:
+        twice = await asked(house, doubled(60, "jobs(first: 1) { position }"))
+        much = await house.post("", "/graphql", {"query": branched(3)})
+        types = " ".join(f"a{n}: types {{ fields {{ args {{ name }} type {{ name }} }} }}" for n in range(40))
+        schemas = await house.post("", "/graphql", {"query": f"{{ __schema {{ {types} }} }}"})
+        below = await house.post("", "/graphql", {"query": doubled(8, f"__schema {{ {types} }}")})
+
+        assert twice["data"]["jobs"]["position"] > 0
+        assert (much.status_code, "more than 2000 fields" in much.text) == (400, True)
+        assert [(each.status_code, "too much of the schema" in each.text) for each in (schemas, below)] == [(400, True)] * 2
+
+
+def test_the_whole_schema_may_be_asked_for_as_tools_do() -> None:
+    names = [name for name in inspect.signature(get_introspection_query).parameters if name != "descriptions"]
+    query = plan.Documents(*BUILT).read(get_introspection_query(**dict.fromkeys(names, True)))
+
+    assert query.introspection(query.operation(None), {})["__schema"]["types"]
 
 
 def test_what_nests_too_deep_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
