@@ -1,9 +1,13 @@
 """What reaches a command: one object that can be read in one way only."""
 
+import asyncio
+from typing import Any
+
 import pytest
+from fastapi import Request
 
 from api import bodies
-from api.problems import Malformed
+from api.problems import Malformed, TooLarge, TooSlow
 
 
 @pytest.mark.parametrize(
@@ -44,3 +48,26 @@ def test_depth_is_counted_from_the_outside() -> None:
 
 def test_no_body_is_an_object_without_fields() -> None:
     assert bodies.fields(b"") == {}
+
+
+def coming(*parts: bytes) -> Request:
+    """A request whose body comes in these parts, and then nothing more, not even its end."""
+    left = list(parts)
+
+    async def receive() -> dict[str, Any]:
+        if not left:
+            await asyncio.Event().wait()
+        return {"type": "http.request", "body": left.pop(0), "more_body": True}
+
+    return Request({"type": "http", "method": "POST", "path": "/v1/jobs", "headers": []}, receive)
+
+
+async def test_a_body_whose_rest_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "BODY_S_MAX", 0.01)
+    with pytest.raises(TooSlow):
+        await bodies.read(coming(b'{"a":'))
+
+
+async def test_a_body_is_refused_as_soon_as_it_is_too_large() -> None:
+    with pytest.raises(TooLarge):
+        await bodies.read(coming(b"x" * 40, b"x" * 40, b"x" * 40), maximum=100)
