@@ -36,6 +36,8 @@ SECTIONS = (
     *(("Overview", "/"), ("Jobs", "/jobs"), ("Workers", "/workers"), ("Map", "/map"), ("Market", "/market"), ("Payouts", "/payouts")),
     *(("Accounts", "/accounts"), ("Audits", "/audits"), ("Trail", "/trail"), ("Events", "/events")),
 )
+LONG_MIN = 1_000_000
+"""Amounts from here on are set smaller where figures stand beside each other."""
 WEAK_MIN = 2
 """Decimal places that are never weak."""
 
@@ -109,7 +111,8 @@ def amount(units: object, decimals: int, *, signed: bool = False) -> Markup:
     strong = max(len(digits.rstrip("0")), min(WEAK_MIN, len(digits)))
     weak = Markup("<i>{}</i>").format(digits[strong:]) if digits[strong:] else ""
     point = "." if decimals else ""
-    return Markup('<span class="amt">{}{:,}{}{}{}</span>').format(sign, whole, point, digits[:strong], weak)
+    long = " long" if whole >= LONG_MIN else ""
+    return Markup('<span class="amt{}">{}{:,}{}{}{}</span>').format(long, sign, whole, point, digits[:strong], weak)
 
 
 def plain_amount(units: int, decimals: int) -> str:

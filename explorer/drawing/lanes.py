@@ -1,6 +1,7 @@
 """Attempts over time, a lane for each worker: who did what when, and what was said of it."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from explorer.drawing import charts
 from projections.explorer.tasks import Attempt
 from projections.explorer.workers import Standing
 
+LANES_MAX = 24
 WIDTH_MIN, NAME_MIN, EDGE = 0.4, 3.2, 97
 """In percent: of a bar; from a verdict to the next one, if the former's number is to stand between them; from where on it stands on the
 other side of its glyph."""
@@ -67,8 +69,12 @@ class Lanes(Value):
     span: charts.Span
     now_x: float | None
     lanes: list[Lane]
+    others: int
+    """Workers that have no lane: there are too many."""
 
 
+GOOD, WRONG = {"accepted", "auditing", "committed", "leased"}, {"rejected", "overdue"}
+"""Looks."""
 Standings = Mapping[tuple[str, str], Standing]
 
 
@@ -78,16 +84,25 @@ def draw(
     """None: nobody has worked yet."""
     if not attempts:
         return None
+    names = workers(attempts)
+    others = len({each.worker for each in attempts}) - len(names)
+    attempts = [each for each in attempts if each.worker in names]
     ends = [end(each, now_us) for each in attempts]
     verdicts = [each.ended_us or 0 for each in attempts if each.ended_us]
     starts = [each.leased_us or 0 for each in attempts]
     soon = now_us + (now_us - min(starts)) // 2
     expiries = [each.expires_us for each in attempts if live and each.status == "leased" and now_us < (each.expires_us or 0) <= soon]
     span = charts.span([*starts, *ends, *verdicts, *([now_us] if live else []), *(int(each or 0) for each in expiries)])
-    workers = sorted({str(each.worker) for each in attempts}, key=order)
-    return Lanes(
-        span, span.x(now_us) if live else None, [lane(who, attempts, standings, span, now_us, (away or {}).get(who)) for who in workers]
-    )
+    drawn = [lane(who, attempts, standings, span, now_us, (away or {}).get(who)) for who in names]
+    return Lanes(span, span.x(now_us) if live else None, drawn, others)
+
+
+def workers(attempts: Sequence[Attempt]) -> list[str]:
+    """Those who have a lane: if there are too many, whose work came to nothing goes first, then who did most."""
+    done, wrong = (Counter(str(each.worker) for each in attempts if states.look(each.status) in looks) for looks in (GOOD, WRONG))
+    every = sorted({str(each.worker) for each in attempts}, key=order)
+    first = sorted(every, key=lambda who: (-wrong[who], -done[who]))[:LANES_MAX]
+    return [who for who in every if who in set(first)]
 
 
 def lane(worker: str, attempts: Sequence[Attempt], standings: Standings, span: charts.Span, now_us: int, away: Away | None = None) -> Lane:

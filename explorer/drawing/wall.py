@@ -67,6 +67,8 @@ def boxes(job: Job, number: int) -> list[Box]:
 
 def spots(job: Job, number: int, rounds: Sequence[Round]) -> list[Spot]:
     """What the rounds of an audit of the piece looked at."""
+    if not rounds:
+        return []
     its = boxes(job, number)
     whole = extent(its)
     return [spot(its[region], whole, each.round, region) for each in rounds for region in each.regions or () if region < len(its)]

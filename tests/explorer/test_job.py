@@ -13,6 +13,7 @@ from domain.units import Units
 from domain.work import job, task, tiles
 from explorer.drawing import charts, costs, lanes, wall
 from explorer.drawing.pictures import png_of
+from explorer.pages.work import job as job_page
 from explorer.pages.work.job import ORDER
 from projections.explorer.audits import Round
 from projections.explorer.jobs import Job
@@ -248,6 +249,33 @@ def test_verdicts_have_their_numbers_only_where_these_do_not_lie_on_each_other()
         (5, False, True),
         (6, False, True),
     ]
+
+
+def test_of_too_many_workers_those_whose_work_came_to_nothing_have_a_lane_first() -> None:
+    def worked(n: int, status: str) -> Attempt:
+        return Attempt(f"job-1/{n}", 1, worker=f"worker-{n}", job="job-1", status=status, leased_us=n, committed_us=n + 1, ended_us=n + 2)
+
+    many = [worked(n, "rejected" if n in {100, 199} else "accepted") for n in range(200)]
+    again = [Attempt(f"job-1/{n}", 1, worker="worker-150", job="job-1", status="accepted", leased_us=1) for n in (1_000, 1_001)]
+    drawn = lanes.draw([*many, *again], {}, 1_000, live=False)
+    assert drawn is not None
+    names = [each.worker for each in drawn.lanes]
+
+    assert {"worker-100", "worker-150", "worker-199"} <= set(names)
+    assert (len(names), drawn.others) == (lanes.LANES_MAX, 200 - lanes.LANES_MAX)
+    assert names == sorted(names, key=lambda name: int(name.removeprefix("worker-")))
+
+
+async def test_a_wall_that_is_shown_in_part_says_which_and_counts_the_whole_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    it = working()
+    explorer, job = await opened(it), it.world.jobs[next(iter(it.world.jobs))]
+    whole = await explorer.text(f"/jobs/{job.id}")
+    monkeypatch.setattr(job_page, "PIECES", 4)
+    part = await explorer.text(f"/jobs/{job.id}")
+
+    assert "; frame 0 of 4</p>" in part
+    assert " of 4</p>" not in whole
+    assert f"All pieces of the job: {job.accepted} accepted" in part
 
 
 async def test_a_piece_lists_the_hashes_that_each_attempt_committed_to() -> None:

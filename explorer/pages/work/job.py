@@ -6,6 +6,7 @@ from typing import ClassVar
 from msgspec import UNSET
 
 from domain import units
+from domain.ids import Actor, WorkerId
 from domain.units import Units
 from domain.value import Value
 from explorer import states
@@ -104,7 +105,7 @@ class Page(Model):
     shape: wall.Shape
     frames: list[Picture]
     counts: dict[str, int]
-    """Of the pieces shown, by their looks."""
+    """Pieces of the job, by their looks."""
     next: int | None
     """The first piece of the next page of the wall."""
     first_us: int
@@ -135,6 +136,20 @@ class Page(Model):
         return [(name, self.counts.get(name, 0)) for name in ORDER if self.counts.get(name) or not self.job.closed_us]
 
     @property
+    def part(self) -> str:
+        """Which frames are shown, if not all are."""
+        if not 0 < len(self.frames) < int(self.job.frames or 0):
+            return ""
+        first, last = self.frames[0].number, self.frames[-1].number
+        shown = f"frame {first:,}" if first == last else f"frames {first:,} to {last:,}"
+        return f"{shown} of {self.job.frames:,}"
+
+    @property
+    def progress(self) -> list[charts.Part]:
+        """Of the whole job, if not all of it is shown."""
+        return charts.bar([(name, self.counts.get(name, 0)) for name in ORDER]) if self.part else []
+
+    @property
     def pictured(self) -> bool:
         """Whether the wall has room for pictures."""
         return len(self.frames) <= PICTURED
@@ -147,9 +162,9 @@ async def model(look: Look) -> Page:
     found = await look.page(Task, {"job": job.job}, after=after, newest=False, limit=pieces_max(job))
     newest = await look.page(Attempt, {"job": job.job}, by="leased_position", limit=ATTEMPTS)
     attempts, all_here = newest.rows, not newest.next
-    standings = await standing(look, [*found.rows, *attempts])
+    standings, shown = await standing(look, [*found.rows, *attempts]), set(lanes.workers(attempts))
     shows = await look.shows(job)
-    rounds = await looked_at(look, found.rows)
+    rounds = await looked_at(look, found.rows) if len(found.rows) <= PICTURED * (job.groups or 1) else {}
     pieces = [piece(job, row, standings, look.now_us, rounds.get(str(row.audit), []), shows=shows) for row in found.rows]
     matches = await look.page(
         Attempt,
@@ -166,11 +181,11 @@ async def model(look: Look) -> Page:
         money(job, pieces if whole else None, attempts, look.now_us, all_here=all_here),
         wall.shape(job),
         frames(pieces),
-        {name: n for name in ORDER if (n := sum(states.look(each.state) == name for each in pieces))},
+        counts(job, pieces if whole else None),
         start + len(pieces) if found.next else None,
         min((each.task.accepted_us for each in pieces if each.task.accepted_us), default=0),
         lanes.draw(attempts, standings, look.now_us, live=look.as_of is None and job.closed_us is UNSET, away=await away(look, attempts)),
-        bids.bids(job, attempts, standings, look.world, look.now_us),
+        bids.bids(job, attempts, {key: row for key, row in standings.items() if key[0] in shown}, look.world, look.now_us),
         matches.rows,
         encode(matches.next) if matches.next else None,
         await entries(look, job),
@@ -181,7 +196,7 @@ async def model(look: Look) -> Page:
 async def away(look: Look, attempts: Sequence[Attempt]) -> dict[str, lanes.Away]:
     """Of those who worked on it: who was convicted or went away since, and when."""
     found: dict[str, lanes.Away] = {}
-    for id in sorted({str(each.worker) for each in attempts})[:SPOTTED]:
+    for id in lanes.workers(attempts):
         worker = await look.get(Worker, id)
         if worker is None:
             continue
@@ -226,8 +241,11 @@ def pieces_max(job: Job) -> int:
 
 
 async def standing(look: Look, rows: Sequence[Task | Attempt]) -> dict[tuple[str, str], Standing]:
-    """Score and bid of everybody in it, in the class in which he worked."""
+    """Score and bid of everybody in it, in the class in which he worked: as the ledger has them now, or had them then."""
     wanted = sorted({(str(row.worker), str(row.cls)) for row in rows if row.worker})
+    if world := look.world:
+        its = {key: world.workers[WorkerId(Actor(key[0]))].classes.get(key[1]) for key in wanted if key[0] in world.workers}
+        return {key: Standing(*key, price_per_kwu=Units(each.price), score=each.score) for key, each in its.items() if each}
     found = [await look.get(Standing, *key) for key in wanted]
     return {key: row for key, row in zip(wanted, found, strict=True) if row}
 
@@ -248,6 +266,14 @@ def expected(row: Task | Attempt, standings: dict[tuple[str, str], Standing]) ->
     """How long the work takes at the worker's score, in microseconds; zero: nobody can tell."""
     its = standings.get((str(row.worker), str(row.cls)))
     return (row.wu_milli or 0) * 1_000_000 // its.score if its and its.score else 0
+
+
+def counts(job: Job, pieces: Sequence[Piece] | None) -> dict[str, int]:
+    """None: not all pieces are here, and the ledger does not tell those that are overdue or wait after a rejection from the others."""
+    if pieces is not None:
+        return {name: n for name in ORDER if (n := sum(states.look(each.state) == name for each in pieces))}
+    known = {"accepted": job.accepted, "auditing": job.auditing, "committed": job.committed, "leased": job.leased, "waiting": job.ready}
+    return {name: int(n) for name, n in known.items() if n}
 
 
 def frames(pieces: Sequence[Piece]) -> list[Picture]:
@@ -280,14 +306,14 @@ def lead(job: Job, pieces: Sequence[Piece]) -> str:
             return closed(job)
         case "paused":
             return f"It is paused by {job.reason}; nothing new is leased."
-    done = f"{job.accepted} of {count(job.tasks, 'piece')} {'is' if job.accepted == 1 else 'are'} accepted."
+    done = f"{job.accepted:,} of {count(job.tasks, 'piece')} {'is' if job.accepted == 1 else 'are'} accepted."
     return " ".join([done, *troubles(pieces)])
 
 
 def closed(job: Job) -> str:
     took = seconds((job.closed_us or 0) - (job.opened_us or job.submitted_us or 0))
     if job.outcome != "completed":
-        return f"It ended as {job.outcome} after {took}, {job.accepted} of {count(job.tasks, 'piece')} accepted."
+        return f"It ended as {job.outcome} after {took}, {job.accepted:,} of {count(job.tasks, 'piece')} accepted."
     lost = [f"{job.rejected} rejected"] * bool(job.rejected) + [f"{job.failures} failed"] * bool(job.failures)
     extra = f" Of {count(job.attempts, 'attempt')}, {listed(lost)}; those pieces were done again." if lost else ""
     return f"All {count(job.tasks, 'piece')} {'was' if job.tasks == 1 else 'were'} accepted in {took}.{extra}"
