@@ -155,6 +155,14 @@ def seconds(us: object) -> str:
     return f"{hours} h {minutes % 60} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
+def few(n: int) -> str:
+    """A number for which there is little room, rounded down: `1.2k`."""
+    for size, name in ((10**6, "M"), (10**3, "k")):
+        if n >= size:
+            return f"{n // size}.{n * 10 // size % 10}{name}" if n < 10 * size else f"{n // size}{name}"
+    return str(n)
+
+
 def count(n: int, one: str, many: str = "") -> str:
     """`3 pieces`, `1 piece`."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
@@ -249,6 +257,7 @@ def environment() -> Environment:
         "when": when,
         "clock": clock,
         "seconds": seconds,
+        "few": few,
         "href": href,
         "when_full": when_full,
         "verb": verb,

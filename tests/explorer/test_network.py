@@ -12,6 +12,7 @@ from domain.market import worker
 from domain.policy import DAY, HOUR
 from domain.units import Units
 from domain.work import task
+from explorer import words
 from explorer.drawing import tiles
 from explorer.drawing.history import UNITS, Window
 from explorer.drawing.plots import Line, Plot
@@ -98,7 +99,7 @@ async def test_the_map_shows_countries_that_owners_named_and_counts_the_rest() -
 
     assert (page["machines"], page["online"], page["unsaid"], page["countries"]) == (3, 1, 2, 1)
     assert 'href="/map?country=CH"' in text
-    assert ">1/1</text>" in text
+    assert re.search(r'aria-label="[A-Z]{2}: 1 of 1 machine online"', text)
     assert not any(id in text for id in ids)
     assert ids[0] in one
     assert ids[1] not in one
@@ -186,3 +187,7 @@ async def test_no_script_or_style_stands_in_pages_with_charts() -> None:
     explorer = await opened(working())
     for path in ("/", "/market", "/map", f"/workers/{next(iter(working().world.workers))}"):
         assert re.findall(r"<style|\sstyle=|\son[a-z]+=|<script(?! src=\"/static/)|https?://", await explorer.text(path)) == [], path
+
+
+def test_a_number_on_a_tile_has_four_signs_at_most() -> None:
+    assert [words.few(n) for n in (0, 999, 1_000, 9_999, 10_000, 999_999, 1_250_000)] == ["0", "999", "1.0k", "9.9k", "10k", "999k", "1.2M"]
