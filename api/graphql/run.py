@@ -7,6 +7,7 @@ import structlog
 from msgspec import UNSET
 
 from api.graphql.plan import Step
+from api.problems import SAID
 from api.reads.views import NotReached
 from domain.errors import Refused
 from projections.past import Crowded, TooMuch
@@ -69,8 +70,9 @@ class Run:
         return found
 
     def _failed(self, reason: Exception, path: list[str | int]) -> None:
-        """The field is null, and the answer says why."""
-        self.errors.append({"message": str(reason), "path": path, "extensions": explained(reason)})
+        """The field is null, and the answer says why; of a fault of ours no more than that."""
+        its = explained(reason)
+        self.errors.append({"message": SAID.get(its["code"]) or str(reason), "path": path, "extensions": its})
 
 
 def explained(reason: Exception) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from graphql import get_introspection_query
 
+from api import problems
 from api.graphql import graph, plan, schema
 from api.reach import Reach
 from api.reads.query import Query
@@ -209,6 +210,20 @@ async def test_one_field_that_fails_leaves_the_others_alone() -> None:
         assert [found["data"][name] for name in "abcdef"] == [None] * 6
         assert found["data"]["g"]["nodes"][0]["worker"].startswith("worker-")
         assert found["errors"][-1]["path"] == ["g", "nodes", 0, "bidList"]
+
+
+async def test_of_a_fault_of_ours_nothing_is_told_and_what_is_late_is_told_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("password=hunter2")
+
+    async with running(people()) as house:
+        head = await settled(house)
+        late = (await asked(house, f"{{ jobs(minPos: {head + 99}) {{ position }} }}"))["errors"]
+        monkeypatch.setattr(type(house.parts.views), "page", broken)
+        fault = (await asked(house, "{ jobs { position } }"))["errors"]
+
+    assert [each["message"] for each in (*late, *fault)] == [problems.SAID["not_reached"], problems.SAID["fault"]]
+    assert fault[0]["extensions"] == {"code": "fault"}
 
 
 async def test_a_thing_that_is_only_late_is_not_said_to_be_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
