@@ -30,6 +30,17 @@ PROBLEM: Schema = {
     },
     "required": ["type", "title", "status", "code", "detail", "retryable"],
 }
+HEADERS: Schema = {
+    name: {"description": text, "schema": {"type": kind}}
+    for name, kind, text in (
+        ("Gridledger-Position", "integer", "Where the answer stands."),
+        ("Gridledger-Head", "integer", "Where the log stood when it was given."),
+        ("ETag", "string", "To be sent again as `If-None-Match`."),
+        ("Cache-Control", "string", "What is past is `immutable`."),
+        ("Link", "string", 'The page that goes on, `rel="next"` (RFC 8288).'),
+        ("Retry-After", "integer", "After so many seconds."),
+    )
+}
 SECURITY: Schema = {
     "apiKey": {"type": "http", "scheme": "bearer", "description": "The secret of an API key."},
     "newSecret": {"type": "http", "scheme": "bearer", "description": "A secret that the caller drew for the account that it opens."},
@@ -51,6 +62,7 @@ def document(routers: Iterable[APIRouter]) -> Schema:
         "paths": dict(paths),
         "components": {
             "schemas": schemas.components,
+            "headers": HEADERS,
             "examples": {code: {"value": refusals.example(code)} for code in problems.STATUS},
             "securitySchemes": SECURITY,
         },
@@ -94,4 +106,14 @@ def responses(it: Operation) -> Schema:
         found[str(status)] = {"description": "Done." if status < 400 else "Refused."} | ({"content": told | content} if content else {})
     if any(status == 200 for status in it.answers):
         found["304"] = {"description": "You have it already."}
+    for code, known in headers(it).items():
+        if code in found and known:
+            found[code]["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in known}
     return dict(sorted(found.items()))
+
+
+def headers(it: Operation) -> dict[str, tuple[str, ...]]:
+    """Names of those that an answer may have, by status."""
+    asked = {each["name"] for each in it.parameters}
+    read = ("Gridledger-Position", "Gridledger-Head", "ETag", "Cache-Control") if "min_pos" in asked else ()
+    return dict.fromkeys(("202", "429", "503"), ("Retry-After",)) | {"304": read, "200": read + (("Link",) if "cursor" in asked else ())}

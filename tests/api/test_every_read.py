@@ -84,6 +84,9 @@ async def test_each_takes_a_position_and_says_where_it_stands() -> None:
             assert answer.status_code == 200, (each.path, answer.text)
             assert int(answer.headers["gridledger-position"]) >= head, each.path
             assert int(answer.headers["gridledger-head"]) >= head, each.path
+            described = house.app.openapi()["paths"][each.template]["get"]["responses"]["200"]["headers"]
+            assert set(described) - {"Link"} <= {name for name in described if name in answer.headers}, each.path
+            assert ("Link" in described) is ("cursor" in each.takes), each.path
             if "application/json" in each.says and each.template not in BARE:
                 body = answer.json()
                 assert body.get("as_of", body.get("size", body.get("second"))) >= head, each.path
