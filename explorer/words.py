@@ -258,6 +258,7 @@ def environment() -> Environment:
         "clock": clock,
         "seconds": seconds,
         "few": few,
+        "whole": "{:,}".format,
         "href": href,
         "when_full": when_full,
         "verb": verb,

@@ -31,7 +31,7 @@ def test_charts_answer_zoom_and_follow_without_moving_the_page(free_port: int) -
 def answers(page: Page) -> None:
     """The pointer reads a period; what it reads goes when it leaves. Until then nothing was asked for that draws."""
     assert page.locator(".uplot").count() == 0
-    box = page.locator(".box").nth(1)
+    box = page.locator("[data-plot]").nth(1)
     box.hover(position={"x": 2, "y": 5}, force=True)
     page.wait_for_selector(".box .uplot canvas")
     box.hover(position={"x": 4, "y": 5}, force=True)
@@ -52,7 +52,7 @@ def follows(page: Page, it: Served) -> None:
 
 def zooms(page: Page) -> None:
     """A drag over some of the chart makes it all of the chart: the same place then reads another period."""
-    box = page.locator(".box").nth(1).bounding_box()
+    box = page.locator("[data-plot]").nth(1).bounding_box()
     assert box is not None
     y = box["y"] + 10
 

@@ -157,3 +157,13 @@ def test_without_script_there_is_no_button_that_does_nothing(free_port: int) -> 
             seen.append([page.is_visible(each) for each in ("[data-verify]", "[data-theme-switch]", "h1 .cp", "h1")])
 
     assert seen == [[False, False, False, True], [True, True, True, True]]
+
+
+async def test_a_chart_of_nothing_says_so() -> None:
+    it = Network(signs=False)
+    it.worker(it.person("provider"))
+    idle, busy = await (await opened(it)).text("/"), await (await opened(lived())).text("/")
+
+    for said in ("nobody was at work", "each lease will be a dot", "none in this time", "nothing in this time"):
+        assert said in idle
+    assert 'class="none"' not in busy
