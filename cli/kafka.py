@@ -19,9 +19,9 @@ def add(app: typer.Typer, root: Root) -> None:
     def relay(
         directory: Path,
         to: Annotated[str, typer.Option(help="bootstrap servers, or kafka:// and them; empty: the cluster that the log is in")] = "",
-        partitions: Annotated[int | None, typer.Option(min=1, max=1_000, help="of the topic, when it is made  [default: 6]")] = None,
+        partitions: Annotated[int | None, typer.Option(min=1, max=1_000, help="of the topic, when it is made; 6 if left out")] = None,
         properties: Annotated[
-            Path | None, typer.Option(help="librdkafka's settings for that cluster  [default: DIRECTORY/kafka.properties]")
+            Path | None, typer.Option(help="librdkafka's settings for that cluster; DIRECTORY/kafka.properties if left out")
         ] = None,
         once: Annotated[bool, typer.Option("--once", help="Only up to the log's end.")] = False,
         as_json: Json = False,

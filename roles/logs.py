@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from roles.ledger import Unstartable, database, opened
 
 if TYPE_CHECKING:
+    from adapters.copies.bucket import BucketLog
     from adapters.kafka.log import KafkaLog
     from domain.ids import LogId
     from domain.log.log import Log
@@ -56,9 +57,7 @@ async def place(
         async with SegmentsLog(folder) as copy:
             yield copy
     elif ":" in name:
-        from adapters.copies.bucket import BucketLog
-
-        async with BucketLog.at(name) as bucket:
+        async with in_store(name, make=make) as bucket:
             yield bucket
     else:
         from adapters.files.home import Home
@@ -97,6 +96,18 @@ async def in_kafka(name: str, of: "LogId | None", *, make: bool, properties: dic
         raise Unstartable(f"the topic {it.name} of {servers} holds no ledger")
     async with KafkaLog(servers, it, id, properties=properties) as log:
         yield log
+
+
+def in_store(name: str, *, make: bool) -> "BucketLog":
+    """Raises `Unstartable` for what is no place."""
+    from obstore.exceptions import BaseError
+
+    from adapters.copies.bucket import BucketLog, reason
+
+    try:
+        return BucketLog.at(name, make=make)
+    except (BaseError, ValueError) as fault:
+        raise Unstartable(f"{name} is no place of a log: {reason(fault)}") from None
 
 
 def head_of(name: str, properties: Path | None) -> dict[str, Any]:

@@ -38,10 +38,10 @@ class BucketLog:
         """After so many of them, as far as headers tell."""
 
     @classmethod
-    def at(cls, url: str) -> Self:
-        """`objects:FOLDER`, or what obstore understands. Raises `ValueError`, obstore's errors."""
+    def at(cls, url: str, *, make: bool = True) -> Self:
+        """`objects:FOLDER`, or what obstore understands; without `make` the folder is there. Raises `ValueError`, obstore's errors."""
         scheme, _, folder = url.partition(":")
-        store = LocalStore(folder, mkdir=True) if scheme == "objects" else MemoryStore() if scheme == "memory" else from_url(url)
+        store = LocalStore(folder, mkdir=make) if scheme == "objects" else MemoryStore() if scheme == "memory" else from_url(url)
         return cls(store)
 
     async def __aenter__(self) -> Self:
@@ -65,7 +65,7 @@ class BucketLog:
         except AlreadyExistsError as refusal:
             raise Lost("another one came first") from refusal
         except (BaseError, OSError) as silence:
-            raise OutcomeUnknown(str(silence)) from silence
+            raise OutcomeUnknown(reason(silence)) from silence
 
     async def read(self, after: int = 0, *, follow: bool = False) -> Records:
         at, begun = 0, False
@@ -106,7 +106,7 @@ class BucketLog:
         try:
             found = [each["path"] async for page in obstore.list(self._store, FOLDER, offset=offset) for each in page]
         except (BaseError, OSError) as silence:
-            raise Unreachable(str(silence)) from silence
+            raise Unreachable(reason(silence)) from silence
         self._known = sorted({*self._known, *(size for path in found if (size := size_of(path)) is not None)})
 
     async def _records(self, size: int) -> list[bytes]:
@@ -114,7 +114,12 @@ class BucketLog:
             found = await obstore.get_async(self._store, name_of(size))
             return list(split(bytes(await found.bytes_async())))
         except (BaseError, OSError) as silence:
-            raise Unreachable(str(silence)) from silence
+            raise Unreachable(reason(silence)) from silence
+
+
+def reason(fault: Exception) -> str:
+    """What obstore says, without what it says for its own authors."""
+    return str(fault).partition("Debug source:")[0].strip()
 
 
 def name_of(size: int) -> str:

@@ -238,7 +238,9 @@ def plan(directory: Path, brokers: int) -> Plan:
     if file.is_file():
         found = msgspec.json.decode(file.read_bytes(), type=Plan)
         if len(found.ports) != brokers:
-            raise Unavailable(f"{directory} holds a cluster of {len(found.ports)} brokers, not of {brokers}")
+            raise Unavailable(
+                f"{directory} holds a cluster of {len(found.ports)} brokers, not of {brokers}: name another folder with --directory"
+            )
         return found
     directory.mkdir(parents=True, exist_ok=True)
     ports = free_ports(2 * brokers)

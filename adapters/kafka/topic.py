@@ -202,7 +202,7 @@ def ledgers(servers: str, properties: Mapping[str, object] | None = None) -> lis
     try:
         found = AdminClient(settings).list_topics(timeout=ASK_S_MAX).topics
     except KafkaException as silence:
-        raise Unreachable(told(silence)) from silence
+        raise Unreachable(f"no answer from Kafka at {servers}: {told(silence)}") from silence
     return sorted(name for name in found if NAME.fullmatch(name))
 
 

@@ -85,7 +85,7 @@ class PostgresLog:
                 return
             except OperationalError as silence:
                 if not follow:
-                    raise Unreachable from silence
+                    raise Unreachable(f"PostgreSQL: {silence}") from silence
                 logger.warning("the log cannot be read, trying again: %s", type(silence).__name__)
             await asyncio.sleep(RETRY_S)
 
@@ -178,6 +178,6 @@ async def ask(uri: str, query: str) -> str:
         async with await AsyncConnection.connect(uri, autocommit=True, connect_timeout=CONNECT_S_MAX) as session:
             row = await (await session.execute(query.encode())).fetchone()
     except OperationalError as silence:
-        raise Unreachable from silence
+        raise Unreachable(f"PostgreSQL: {silence}") from silence
     assert row is not None
     return str(row[0])

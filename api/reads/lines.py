@@ -59,7 +59,7 @@ class Lines:
         except Unindexed:
             raise Invalid(field="query", pointer="", reason="these filters cannot be combined") from None
         if fixed and not found.rows and asked.after is None and not await self._known(str(fixed["stream"])):
-            raise NotFound(id="the stream")
+            raise NotFound(id=f"stream {fixed['stream']}")
         of = query.binding(Line, asked.where, "", "desc" if asked.descending else "asc")
         cursor = query.encode(found.next, of) if found.next else None
         rows = [row for row in found.rows if version is None or (isinstance(row.ver, int) and row.ver <= version)]

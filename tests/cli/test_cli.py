@@ -38,6 +38,9 @@ MISTAKES = {
     "a statement of nobody": ["export", "statement"],
     "a bundle up to a position": ["export", "bundle", "--as-of", "5"],
     "nobody to export from": ["export", "journal", "--server", "http://127.0.0.1:9"],
+    "no place of a log": ["log", "head", "nonsense:x"],
+    "no objects there": ["log", "check", "objects:nowhere"],
+    "no database there": ["log", "head", "postgresql://127.0.0.1:9/none"],
     "nobody listens": ["log", "head", "--server", "http://127.0.0.1:9"],
 }
 

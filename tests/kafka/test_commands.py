@@ -29,7 +29,7 @@ def test_brokers_are_started_told_of_and_stopped(tmp_path: Path) -> None:
     assert again.stdout == started.stdout
     assert same == first, "who runs is left alone"
     assert (other.returncode, other.stderr.count("\n")) == (3, 1)
-    assert "holds a cluster of 1 brokers, not of 3" in other.stderr
+    assert "holds a cluster of 1 brokers, not of 3: name another folder with --directory" in other.stderr
     assert json.loads(stopped.stdout) == {"stopped": 1}
     assert gone(first[0]["pid"])
     assert (after.returncode, after.stdout) == (1, f"broker 1 at {first[0]['address']} does not run\n")
