@@ -100,14 +100,12 @@ async def in_kafka(name: str, of: "LogId | None", *, make: bool, properties: dic
 
 def in_store(name: str, *, make: bool) -> "BucketLog":
     """Raises `Unstartable` for what is no place."""
-    from obstore.exceptions import BaseError
-
-    from adapters.copies.bucket import BucketLog, reason
+    from adapters.copies.bucket import BucketLog
 
     try:
         return BucketLog.at(name, make=make)
-    except (BaseError, ValueError) as fault:
-        raise Unstartable(f"{name} is no place of a log: {reason(fault)}") from None
+    except ValueError as fault:
+        raise Unstartable(f"{name} is no place of a log: {fault}") from None
 
 
 def head_of(name: str, properties: Path | None) -> dict[str, Any]:

@@ -39,9 +39,12 @@ class BucketLog:
 
     @classmethod
     def at(cls, url: str, *, make: bool = True) -> Self:
-        """`objects:FOLDER`, or what obstore understands; without `make` the folder is there. Raises `ValueError`, obstore's errors."""
+        """`objects:FOLDER`, or what obstore understands; without `make` the folder is there. Raises `ValueError`."""
         scheme, _, folder = url.partition(":")
-        store = LocalStore(folder, mkdir=make) if scheme == "objects" else MemoryStore() if scheme == "memory" else from_url(url)
+        try:
+            store = LocalStore(folder, mkdir=make) if scheme == "objects" else MemoryStore() if scheme == "memory" else from_url(url)
+        except BaseError as fault:
+            raise ValueError(reason(fault)) from fault
         return cls(store)
 
     async def __aenter__(self) -> Self:
