@@ -25,6 +25,7 @@ for line in sys.stdin:
     print(recorder.insert_events([StoredEvent(uuid.uuid4(), 1, "elsewhere", b"")]), flush=True)
 factory.close()
 """
+WAIT_S_MAX = 10.0
 ROOT = Path(__file__).parents[2]
 
 
@@ -48,6 +49,9 @@ def test_two_that_write_one_ledger_agree_on_every_id(made: Made) -> None:
 
     assert given == list(range(1, len(given) + 1))
     assert seen == given[: len(seen)]
+    deadline = time.monotonic() + WAIT_S_MAX
+    while both[0].max_notification_id() != given[-1] and time.monotonic() < deadline:
+        time.sleep(0.01)  # what the other wrote comes by the log
     everything = [recorder.select_notifications(None, 1000) for recorder in (both[0], made().application_recorder())]
     assert everything[0] == everything[1]
     assert [each.id for each in everything[0]] == given
