@@ -82,21 +82,24 @@ const follow = {
     this.about = live.dataset.follow
     this.listen()
     setInterval(() => { if (page.querySelector('[data-tick]') && !page.hidden) this.refresh() }, TICK_MS)
-    page.addEventListener('visibilitychange', () => { if (!page.hidden && this.missed) this.due() })
+    page.addEventListener('htmx:before:swap', () => this.hold())
+    page.addEventListener('htmx:after:swap', () => this.settle())
+    page.addEventListener('visibilitychange', () => { if (page.hidden) this.source.close(); else this.listen() })
     page.addEventListener('mouseout', () => { if (this.missed && !this.held()) this.due() })
   },
-  // A browser comes again by itself when the connection breaks, but not when it was told no: then we do, from where it was.
+  // A browser comes again by itself when the connection breaks, but not when it was told no: then we do, from where it was. A page that
+  // nobody sees has none: a browser opens six to one server, and the seventh page would never come.
   listen () {
+    this.source?.close()
     this.source = new EventSource(`/v1/live?after=${this.position}`)
     this.source.onopen = () => {
-      if (!this.cut) return
+      if (this.cut || this.missed) this.refresh()
       this.cut = false
-      this.refresh()
     }
     this.source.onerror = () => {
       this.cut = true
       this.tell()
-      if (this.source.readyState === EventSource.CLOSED) setTimeout(() => this.listen(), AGAIN_MS)
+      if (this.source.readyState === EventSource.CLOSED) setTimeout(() => { if (!page.hidden) this.listen() }, AGAIN_MS)
     }
     this.source.onmessage = (message) => {
       this.position = Number(message.lastEventId)
@@ -141,6 +144,14 @@ const follow = {
     this.tell()
     if (this.missed) this.refresh()
   },
+  // What somebody reads who went down the page stays where it is, whatever comes in above it.
+  hold () {
+    const top = (each) => each.getBoundingClientRect().top
+    const read = scrollY > 0 ? all('main :is(tr[id], section)').find((each) => top(each) > 0) : undefined
+    const at = read && top(read)
+    this.settle = () => { if (read?.isConnected) scrollBy({ top: top(read) - at, behavior: 'instant' }) }
+  },
+  settle () {},
   pause (paused) {
     this.paused = paused
     this.tell()

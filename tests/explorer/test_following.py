@@ -20,6 +20,10 @@ window.EventSource = class extends Plain {
 }"""
 FIRST = "Number(document.querySelector('tbody tr td').innerText.slice(1))"
 ROWS = "[...document.querySelectorAll('tbody tr')].map((row) => Number(row.cells[0].innerText.slice(1)))"
+SEEN = """seen => {
+  Object.defineProperty(document, 'hidden', { value: !seen, configurable: true })
+  document.dispatchEvent(new Event('visibilitychange'))
+}"""
 CUT_OFF, PROBLEM = ".fresh [data-cut]", "application/problem+json"
 
 
@@ -88,7 +92,19 @@ def test_whoever_was_refused_the_feed_asks_again_from_where_it_was(explorer: Ser
     shows_each_once(events, before)
 
 
-@pytest.mark.parametrize("status", [0, 429, 503])
+def test_a_page_that_nobody_sees_holds_no_connection_and_catches_up_when_it_is_seen(explorer: Served, events: Page) -> None:
+    """A browser opens six connections to one server: with seven pages that each hold one, the seventh would never load."""
+    before = events.evaluate("follow.position")
+    events.evaluate(SEEN, False)
+    assert events.evaluate("follow.source.readyState") == 2
+    explorer.submit()
+    events.evaluate(SEEN, True)
+    catches_up(events, explorer)
+
+    shows_each_once(events, before)
+
+
+@pytest.mark.parametrize("status", [0, 503])
 def test_what_could_not_be_fetched_is_fetched_later_and_until_then_the_page_stays(explorer: Served, events: Page, status: int) -> None:
     asked = list[str]()
 
