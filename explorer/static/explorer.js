@@ -69,12 +69,12 @@ page.addEventListener('mouseover', (event) => {
 })
 
 // Following the ledger: when an event concerns the page, what changes of it is fetched again, twice a second at most. What could not be
-// fetched is asked for again, and until then the page stays as it is.
+// fetched is asked for again, and until then the page stays as it is; so is what was fetched before the views had the event.
 const GAP_MS = 500
 const AGAIN_MS = 2000
 const TICK_MS = 1000
 const follow = {
-  source: null, position: 0, missed: 0, paused: false, cut: false, timer: 0, fetching: false, next: 0,
+  source: null, position: 0, wanted: 0, missed: 0, paused: false, cut: false, timer: 0, fetching: false, next: 0,
   begin () {
     const live = page.getElementById('live')
     if (!live || live.dataset.follow === undefined) return
@@ -103,7 +103,9 @@ const follow = {
     }
     this.source.onmessage = (message) => {
       this.position = Number(message.lastEventId)
-      if (this.concerns(message)) this.due()
+      if (!this.concerns(message)) return
+      this.wanted = this.position
+      this.due()
     }
   },
   concerns (message) {
@@ -128,19 +130,19 @@ const follow = {
     this.fetching = true
     this.next = performance.now() + GAP_MS
     const due = this.missed
-    let came = false
+    let stands = -1
     const whole = async (...asked) => {
       const answer = await fetch(...asked)
       if (!answer.ok) throw new Error(`the server said ${answer.status}`)
       const text = await answer.text()
-      came = true
+      stands = Number(answer.headers.get('gridledger-position'))
       return new Response(text, answer)
     }
     const place = { target: '#live', select: '#live > *', swap: 'innerMorph', fetch: whole }
     await htmx.ajax('GET', location.pathname + location.search, place)
     this.fetching = false
-    if (came) this.missed -= due
-    else this.next += AGAIN_MS
+    if (stands >= this.wanted) this.missed -= due
+    else if (stands < 0) this.next += AGAIN_MS
     this.tell()
     if (this.missed) this.refresh()
   },

@@ -24,6 +24,8 @@ SEEN = """seen => {
   Object.defineProperty(document, 'hidden', { value: !seen, configurable: true })
   document.dispatchEvent(new Event('visibilitychange'))
 }"""
+EARLY = 3
+"""How often the views are behind."""
 CUT_OFF, PROBLEM = ".fresh [data-cut]", "application/problem+json"
 
 
@@ -129,6 +131,28 @@ def test_what_could_not_be_fetched_is_fetched_later_and_until_then_the_page_stay
     events.wait_for_function(f"head => {FIRST} >= head", arg=head, timeout=SHOWN_MS_MAX)
 
     assert events.evaluate(ROWS)[-1] > rows[-1]
+
+
+def test_a_page_that_was_fetched_before_the_views_had_the_event_is_fetched_again(explorer: Served, events: Page) -> None:
+    old, early = events.request.get(f"{explorer.url}/events"), list[str]()
+
+    def answer(route: Route) -> None:
+        early.append(route.request.url)
+        if len(early) > EARLY:
+            route.continue_()
+        else:
+            headers = {"content-type": "text/html", "gridledger-position": old.headers["gridledger-position"]}
+            route.fulfill(headers=headers, body=old.body())
+
+    events.route("**/events", answer)
+    explorer.submit()
+    assert explorer.house
+    head = explorer.house.follower.head.size
+    events.wait_for_function("head => heard.at(-1) >= head", arg=head)
+    events.evaluate("follow.source.close()")
+    events.wait_for_function(f"head => {FIRST} >= head", arg=head)
+
+    assert len(early) > EARLY
 
 
 def test_rows_that_are_paused_stay_and_are_counted_until_they_may_come(explorer: Served, events: Page) -> None:
