@@ -1,5 +1,6 @@
-// Charts that answer: the pointer reads a period, a drag zooms in, a double click shows all of it again. Where no script runs, the same
-// lines stand there as SVG; until a reader points at one, too, and only then is uPlot asked for.
+// Charts that answer: the pointer reads a period, a drag zooms in, a double click shows all of it again; by keys arrows read, + and - zoom,
+// Escape shows all. Where no script runs, the same lines stand there as SVG; until a reader points at one or presses such a key, too, and
+// only then is uPlot asked for.
 'use strict'
 const { uplot, style } = document.currentScript.dataset
 const drawn = new WeakMap()
@@ -56,6 +57,29 @@ const begin = (box) => {
     if (!it.zoomed) show(it.facts)
     it.plot.redraw(true)
   }
+  it.away = () => it.plot.setCursor({ left: -10, top: -10 })
+  it.zoom = (factor) => {
+    const [{ min, max }, all] = [it.plot.scales.x, whole(it.facts)]
+    const length = Math.min((max - min) * factor, all.max - all.min)
+    const middle = it.plot.cursor.idx === null ? (min + max) / 2 : it.plot.data[0][it.plot.cursor.idx]
+    const from = Math.max(all.min, Math.min(middle - length / 2, all.max - length))
+    it.zoomed = length < all.max - all.min
+    it.plot.setScale('x', { min: from, max: from + length })
+  }
+  it.press = (key) => {
+    if (key === 'Escape') {
+      show(it.facts)
+      it.away()
+    } else if (key === '+' || key === '=') it.zoom(0.5)
+    else if (key === '-') it.zoom(2)
+    else {
+      const [times, { min, max }] = [it.plot.data[0], it.plot.scales.x]
+      const seen = times.map((_, n) => n).filter((n) => times[n] >= min && times[n] <= max)
+      const at = seen.indexOf(it.plot.cursor.idx)
+      const next = key === 'ArrowRight' ? at + 1 : at < 0 ? seen.length - 1 : at - 1
+      it.plot.setCursor({ left: it.plot.valToPos(times[seen[Math.max(0, Math.min(next, seen.length - 1))]], 'x'), top: 0 })
+    }
+  }
   it.take()
   it.plot = new uPlot({
     width: svg.clientWidth,
@@ -99,13 +123,19 @@ const redraw = () => {
 const fetched = (tag, facts) => new Promise((resolve, reject) => {
   document.head.append(Object.assign(document.createElement(tag), facts, { onload: resolve, onerror: reject }))
 })
-const ask = async (event) => {
-  if (!event.target.closest?.('[data-plot]')) return
-  document.removeEventListener('pointerover', ask)
-  await Promise.all([fetched('link', { rel: 'stylesheet', href: style }), fetched('script', { src: uplot })])
+let ready
+const ask = () => ready ||= Promise.all([fetched('link', { rel: 'stylesheet', href: style }), fetched('script', { src: uplot })]).then(() => {
   draw()
   document.addEventListener('htmx:after:swap', draw)
-}
-document.addEventListener('pointerover', ask)
+})
+document.addEventListener('pointerover', (event) => { if (event.target.closest?.('[data-plot]')) ask() })
+document.addEventListener('keydown', async (event) => {
+  const box = event.target.closest?.('[data-plot]')
+  if (!box || event.ctrlKey || event.metaKey || event.altKey || !/^(ArrowLeft|ArrowRight|Escape|[+=-])$/.test(event.key)) return
+  event.preventDefault()
+  await ask()
+  drawn.get(box)?.press(event.key)
+})
+document.addEventListener('focusout', (event) => { drawn.get(event.target)?.away() })
 new MutationObserver(redraw).observe(document.documentElement, { attributeFilter: ['data-theme'] })
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', redraw)

@@ -19,6 +19,7 @@ def test_charts_answer_zoom_and_follow_without_moving_the_page(free_port: int) -
         page.goto("/?by=10s")
         page.evaluate(SHIFTS)
         answers(page)
+        answers_keys(page)
         follows(page, it)
         page.hover("h1")
         zooms(page)
@@ -39,6 +40,28 @@ def answers(page: Page) -> None:
     assert "events " in page.inner_text("[data-at]:not(:empty)")
     page.hover("h1")
     page.wait_for_function("!document.querySelector('[data-at]:not(:empty)')")
+
+
+def answers_keys(page: Page) -> None:
+    """The same without a pointer."""
+    box, said, shown = page.locator(".box[data-plot]").nth(1), "[data-at]:not(:empty)", "(box) => drawn.get(box).plot.scales.x"
+    box.focus()
+    box.press("ArrowRight")
+    page.wait_for_selector(said, state="attached")
+    first = page.inner_text(said)
+    assert "events " in first
+    box.press("ArrowRight")
+    assert page.inner_text(said) != first
+    box.press("ArrowLeft")
+    assert page.inner_text(said) == first
+    whole = box.evaluate(shown)
+    box.press("+")
+    zoomed = box.evaluate(shown)
+    assert zoomed["max"] - zoomed["min"] == pytest.approx((whole["max"] - whole["min"]) / 2)
+    box.press("Escape")
+    assert box.evaluate(shown) == whole
+    box.evaluate("(box) => box.blur()")
+    assert page.locator(said).count() == 0
 
 
 def follows(page: Page, it: Served) -> None:
