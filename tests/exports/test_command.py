@@ -6,10 +6,15 @@ from contextlib import contextmanager
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import cast
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from cli import exports
+from cli.app import Root
 from domain.log.answers import Problem, Unanswered
 from exports import check
 
@@ -57,6 +62,17 @@ async def test_a_whole_file_is_there_with_its_hash(tmp_path: Path) -> None:
     assert file.read_bytes() == WHOLE
     assert digest == sha256(BODY).hexdigest()
     assert asked == ["/v1/exports/journal.csv?as_of=5"]
+
+
+@pytest.mark.parametrize("as_of", ["5", "2026-12-01", "2026-12-01T00:00:00+01:00"])
+def test_a_position_or_a_time_is_asked_for_as_it_was_typed(as_of: str, tmp_path: Path) -> None:
+    app = typer.Typer()
+    exports.add(app, cast("Root", None))  # exports need nothing of a server of ours
+    with answering((200, WHOLE, len(WHOLE))) as (server, asked):
+        done = CliRunner().invoke(app, ["journal", "--as-of", as_of, "--out", str(tmp_path / "journal.csv"), "--server", server])
+
+    assert done.exit_code == 0, done.output
+    assert [parse_qs(urlsplit(each).query) for each in asked] == [{"as_of": [as_of]}]
 
 
 async def test_a_server_that_broke_off_is_asked_again(tmp_path: Path) -> None:
