@@ -242,7 +242,7 @@ class Client:
             except httpx2.TransportError:
                 self._turn(tried)
             await asyncio.sleep(wait)
-        raise Unanswered(f"GET {path}")
+        raise Unanswered(f"GET {path} of {self._servers[0]}")
 
     async def save(self, path: str, file: BinaryIO, **params: str | int) -> None:
         """Downloads into an empty file, never held whole; from its beginning again where it was interrupted."""
@@ -260,7 +260,7 @@ class Client:
             except httpx2.TransportError:
                 self._turn(tried)
             await asyncio.sleep(wait)
-        raise Unanswered(f"GET {path}")
+        raise Unanswered(f"GET {path} of {self._servers[0]}")
 
     async def manifest(self, job: JobId, sha256: str) -> bytes:
         return await self.fetch(f"/v1/jobs/{job}/manifest", sha256, manifests.BYTES_MAX)
@@ -325,7 +325,7 @@ class Client:
             except httpx2.TransportError:
                 self._turn(tried)
             await asyncio.sleep(later_s)
-        raise Unanswered(f"{method} {path}")
+        raise Unanswered(f"{method} {path} of {self._servers[0]}")
 
     def _turn(self, tried: str) -> None:
         """To the next server, unless another request went on already: two steps would lead back."""

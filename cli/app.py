@@ -179,7 +179,7 @@ def of_topics() -> dict[type[Exception], str]:
         from adapters.kafka.topic import Unsafe
     except ImportError:
         return {}
-    return {Unsafe: "Mend the topic, then start again: a server on it could lose the ledger."}
+    return {Unsafe: "Mend the topic, then start again: a server on it could lose the ledger. If it was made anew: gridledger log restore."}
 
 
 def fail(message: str, status: int = BAD_INPUT) -> None:

@@ -38,13 +38,15 @@ def add_brokers(app: typer.Typer, root: Root) -> None:
 
     @kafka.command()
     def start(
-        count: Annotated[int, typer.Option("--brokers", min=1, max=3)] = 1,
+        count: Annotated[int, typer.Option("--brokers", min=1, max=3, help="1 or 3")] = 1,
         directory: Directory = DATA,
         as_json: Json = False,
     ) -> None:
         """Start brokers that run on until `gridledger kafka stop`."""
         from adapters.kafka import brokers
 
+        if count == 2:  # would hold fewer copies than three, and be stopped by the loss of either
+            raise typer.BadParameter("1 or 3", param_hint="--brokers")
         servers = brokers.launch(directory, TOOLS, count)
         text = f"{count} {'broker runs' if count == 1 else 'brokers run'}: export {root.KAFKA}={servers}"
         say({"bootstrap": servers, "brokers": count}, as_json=as_json, text=text)

@@ -172,7 +172,7 @@ async def require_lost(home: "Home", url: str, target: str, copy: Any) -> None:
 
     found = await copies.examine(copy, await copies.beginning(copy))
     with suppress(Unreachable, Diverged, DatabaseError, OSError):
-        async with opened(home, url) as old:
+        async with opened(home, url, safe=False) as old:
             if await old.home() == found.home and await old.size():
                 raise Unstartable(f"the old home {found.home} answers: gridledger log move {home.path} --to {target}")
 

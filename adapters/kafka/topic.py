@@ -101,7 +101,8 @@ class KafkaTopic:
         facts = await self._known()
         await self._check(facts)
         if facts.copies < COPIES:
-            logger.warning("the topic %s has %d copies: the loss of a disk loses the ledger", self.name, facts.copies)
+            held = "one copy" if facts.copies == 1 else f"{facts.copies} copies"
+            logger.warning("the topic %s has %s: the loss of a disk loses the ledger", self.name, held)
 
     async def _check(self, facts: Facts) -> None:
         resource = ConfigResource(ResourceType.TOPIC, self.name)

@@ -13,6 +13,7 @@ SIGNED = ["--number", "2", "--account", "account-4", "--log", "ab" * 16, "--chai
 MISTAKES = {
     "no such command": ["frobnicate"],
     "a missing argument": ["verify"],
+    "two brokers": ["kafka", "start", "--brokers", "2"],
     "a size that is none": ["demo", "--size", "12"],
     "a number out of bounds": ["demo", "--frames", "0"],
     "a policy that is none": ["init", "ledger", "--policy", "mine"],

@@ -12,7 +12,10 @@ from tests.system.test_server import GRIDLEDGER, gridledger, head, serving
 from tests.system.test_stops import STOPPED, refused, wait_for
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
-LINE = "retention.ms of the topic {} is 86400000: set it to -1. Mend the topic, then start again: a server on it could lose the ledger."
+LINE = (
+    "retention.ms of the topic {} is 86400000: set it to -1. Mend the topic, then start again: a server on it could lose the ledger. "
+    "If it was made anew: gridledger log restore."
+)
 
 
 def test_settings_that_could_lose_the_ledger_stop_a_server_and_mended_it_goes_on(tmp_path: Path, database: str, kafka: str) -> None:

@@ -46,7 +46,7 @@ async def test_a_topic_as_we_make_it_is_safe_and_made_once(kafka: str, topic: st
     await it.check()
 
     assert await it.exists()
-    assert "has 1 copies: the loss of a disk loses the ledger" in caplog.text
+    assert "has one copy: the loss of a disk loses the ledger" in caplog.text
     with pytest.raises(Exists):
         await it.create()
     assert (await it.home()).split(":")[0] == "kafka"

@@ -22,6 +22,7 @@ from projections import catalog
 from roles.logs import place as opened
 from tests.faults.site import behind_of, rebuilt
 from tests.fix_kafka import TOOLS
+from tests.kafka.strangers import Administrator
 from tests.projections.lives import everything
 from tests.system.test_moves import audited, refusal, said, worked
 from tests.system.test_server import GRIDLEDGER, gridledger, serving
@@ -120,6 +121,21 @@ def test_kafka_is_lost_and_the_ledger_goes_on_from_the_copy_that_followed(tmp_pa
     assert restored["home"].startswith(f"{goal}:")
     assert (restored["bound_size"], went_on) == (size + 2, size + 4), "a seal and a bind, an election, and work"
     assert audited(tmp_path, directory) in {0, 2}
+
+
+def test_a_topic_was_made_anew_with_settings_that_lose_events_and_the_copy_goes_elsewhere(
+    tmp_path: Path, database: str, kafka: str
+) -> None:
+    directory, copy = tmp_path / "ledger", f"file:{tmp_path}/copy"
+    log = said("init", str(directory), "--policy", "demo", "--database-url", database, "--kafka", kafka)["log"]
+    size, topic = worked(directory), f"gridledger.{log}.log"
+    said("log", "copy", str(directory), copy)
+    Administrator(kafka).make_anew(topic, {})
+    line = refused(directory)
+    restored = said("log", "restore", str(directory), "--from", copy, "--to", f"kafka://{kafka}/{topic}.restored")
+
+    assert "If it was made anew: gridledger log restore." in line
+    assert (restored["size"], worked(directory)) == (size, size + 4)
 
 
 def test_a_copy_that_missed_the_end_is_not_restored_under_views_that_have_it(
