@@ -57,10 +57,17 @@ class Feed:
         for watcher in self.watchers:
             watcher(seen)
 
-    async def until(self, hoped: Callable[[], bool], what: str, within_s: float) -> None:
-        """Raises `Disappointed` if it does not come about in time."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(within_s), self._changed:
-                await self._changed.wait_for(hoped)
-                return
-        raise Disappointed(f"{what} did not happen within {within_s:.0f} s (position {self.board.position})")
+    async def until(self, hoped: Callable[[], bool], what: str, within_s: float, done: Callable[[], int] = lambda: 0) -> None:
+        """Raises `Disappointed` if it does not come about in that time since `done` last was another number."""
+        before = done()
+
+        def moved() -> bool:
+            return hoped() or done() != before
+
+        while not hoped():
+            before = done()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(within_s), self._changed:
+                    await self._changed.wait_for(moved)
+                    continue
+            raise Disappointed(f"{what} did not happen within {within_s:.0f} s (position {self.board.position})")

@@ -264,8 +264,8 @@ class Play:
         return watch
 
     async def _work(self, processes: parts.Processes, feed: Feed) -> None:
-        ended, within_s = lambda: self.board.status in {"completed", "failed", "cancelled"}, self.slack_s + 3.0 * len(self.board.tasks)
-        closing = asyncio.create_task(feed.until(ended, "the end of the job", within_s))
+        ended = lambda: self.board.status in {"completed", "failed", "cancelled"}  # noqa: E731
+        closing = asyncio.create_task(feed.until(ended, "the end of the job", self.slack_s, lambda: self.board.accepted))
         while not (await asyncio.wait([closing], timeout=0.5))[0]:
             processes.check()
         await closing
