@@ -36,7 +36,7 @@ class Access:
         if not creator and not number:
             raise NotYours(id="the task")
         if task.proof is None or index >= len(task.proof.raw):
-            raise NotFound(id="the tile")
+            raise NotFound(id="tile of this name")
         if creator:
             if task.status not in ACCEPTED:
                 raise NotAccepted(task=task.id)

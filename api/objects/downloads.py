@@ -41,7 +41,7 @@ class Downloads:
         scene = await self._scene(request)
         digest = request.path_params["sha256"]
         if digest not in await self._names(scene):
-            raise NotFound(id="the asset")
+            raise NotFound(id="asset of this name")
         return await serve(self._parts.objects, digest, request)
 
     async def raw(self, request: Request) -> Response:
@@ -50,7 +50,7 @@ class Downloads:
         caller = await self._authenticate(request)
         index = request.path_params["index"]
         if not INDEX.fullmatch(index):
-            raise NotFound(id="the tile")
+            raise NotFound(id="tile of this name")
         await self._reach.settle()
         task = self._parts.reader.world.tasks.get(TaskId(request.path_params["task"]))
         if task is None:
@@ -84,7 +84,7 @@ class Downloads:
         async with aclosing(self._parts.reader.events(task.proof_position - 1)) as items:
             event = (await anext(items))[0].event
         if not isinstance(event, proof.Committed) or index >= len(event.raw):
-            raise NotFound(id="the tile")
+            raise NotFound(id="tile of this name")
         return event.raw[index]
 
     async def _names(self, digest: str) -> frozenset[str]:

@@ -135,7 +135,7 @@ class Audits:
         stands, tree = await read_on(self._parts, asked.min_pos, asked.as_of), await self._archive.tree()
         size = stands if until is None else until
         if not 1 <= position <= size <= tree.size:
-            raise NotFound(id="the position")
+            raise NotFound(id="event at this position")
         path = [node.hex() for node in tree.inclusion(position - 1, size)]
         found = Inclusion(position, size, tree.root(size).hex(), path)
         return _json(request, found, size, immutable=until is not None or asked.as_of is not None)
@@ -147,7 +147,7 @@ class Audits:
         stands, tree = await read_on(self._parts, asked.min_pos, asked.as_of), await self._archive.tree()
         second = stands if until is None else until
         if not first <= second <= tree.size:
-            raise NotFound(id="the size")
+            raise NotFound(id="log of this size yet")
         path = [node.hex() for node in tree.consistency(first, second)]
         roots = tree.root(first).hex(), tree.root(second).hex()
         found = Consistency(first, roots[0], second, roots[1], path)
@@ -162,7 +162,7 @@ class Audits:
         """A region that was checked in a closed audit, as a checker or as the worker rendered it."""
         digest = request.path_params["sha256"]
         if digest not in await self._archive.evidence():
-            raise NotFound(id="the evidence")
+            raise NotFound(id="evidence of this hash")
         return await serve(self._parts.objects, digest, request)
 
 

@@ -39,12 +39,12 @@ class Tiles:
         """Hashes of the tree, `LEVEL/INDEX[.p/WIDTH]`, or leaves, `entries/INDEX[.p/WIDTH]`, by the paths of C2SP tlog-tiles."""
         found = PATH.fullmatch(request.path_params["tile"])
         if found is None:
-            raise NotFound(id="the tile")
+            raise NotFound(id="tile of this name")
         level, index = int(found[1] or 0), int(found[3].replace("x", "").replace("/", ""))
         width = int(found[4] or WIDTH)
         start, size = index * WIDTH, self._parts.reader.head.size >> LEVEL_BITS * level
         if level >= LEVELS_MAX or width > WIDTH - bool(found[4]) or start + width > size or numbered(index) != found[3]:
-            raise NotFound(id="the tile")
+            raise NotFound(id="tile of this name")
         headers = conditional.tagged(request.path_params["tile"], immutable=True, weak=False)
         if known := conditional.unchanged(request, headers):
             return known

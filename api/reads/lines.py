@@ -35,10 +35,10 @@ class Lines:
         """One event: the line that is a leaf of the log's tree."""
         asked, text = query.one(request), request.path_params["position"]
         if not query.POSITION.fullmatch(text) or not 1 <= int(text) <= query.POSITION_MAX:
-            raise NotFound(id="the event")
+            raise NotFound(id="event at this position")
         size = await read_on(self._parts, asked.min_pos, asked.as_of)
         if int(text) > size:
-            raise NotFound(id="the event")
+            raise NotFound(id="event at this position")
         headers = conditional.tagged(text, immutable=True, weak=False) | {"Gridledger-Position": str(size)}
         if known := conditional.unchanged(request, headers):
             return known

@@ -126,7 +126,7 @@ def single(it: Single, past: Past) -> Callable[[Request], Awaitable[Response]]:
     async def get(request: Request) -> Response:
         id = request.path_params["id"]
         if not ID.fullmatch(id):
-            raise NotFound(id="the thing")
+            raise NotFound(id="thing of this name")
         asked = query.one(request)
         views = await past.at(it.kind, asked)
         found = await views.get(it.kind, id)
