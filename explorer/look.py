@@ -47,6 +47,14 @@ class Unread(Missing):
     """The log may have it, the views do not have it yet."""
 
 
+class Later(Missing):
+    """It came after the past that the page shows, where it will never be."""
+
+    def __init__(self, what: str, as_of: int) -> None:
+        super().__init__(what)
+        self.as_of = as_of
+
+
 Shows = Callable[[Job], Awaitable[bool]]
 """Whether everybody may see pictures of the job."""
 
@@ -102,12 +110,17 @@ class Look:
             return None
 
     async def need(self, kind: type[T], id: str) -> T:
-        """Raises `Missing`, or `Unread` where the page may only be behind."""
+        """Raises what `absent` says."""
         row = await self.get(kind, id) if ID.fullmatch(id) else None
         if row is None:
-            late = ID.fullmatch(id) and self.position < position_of(id) <= self.head.size
-            raise (Unread if late else Missing)(id)
+            raise self.absent(id, position_of(id) if ID.fullmatch(id) else 0)
         return row
+
+    def absent(self, what: str, made: int) -> Missing:
+        """Why the page does not have what the event at this position makes: it may only be behind, or show an earlier moment."""
+        if not self.position < made <= self.head.size:
+            return Missing(what)
+        return Unread(what) if self.as_of is None else Later(what, self.as_of)
 
     async def page(
         self,

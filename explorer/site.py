@@ -23,7 +23,7 @@ from domain.log import wire
 from domain.log.block import Broken
 from explorer import assets, look, story, words
 from explorer.drawing import pictures
-from explorer.look import Look, Missing, Unread, Wrong
+from explorer.look import Later, Look, Missing, Unread, Wrong
 from explorer.model import Frame, Model
 from explorer.pages import overview
 from explorer.pages.money import accounts, explain, market, payouts
@@ -235,6 +235,8 @@ def explained(reason: Exception, looking: Look) -> Fault:
     match reason:
         case Unread():
             return Fault(202, "Not here yet", f"The log has {reason.what}; this page stands at #{looking.position} and follows.")
+        case Later():
+            return Fault(404, "Not there yet", f"{reason.what} came after #{reason.as_of}, the moment that was asked for.")
         case HTTPException(status_code=405):
             return Fault(405, "Pages are read", "A page changes nothing: GET it. Commands have their addresses below /v1.")
         case HTTPException():

@@ -6,12 +6,14 @@ from fastapi import APIRouter, Request, Response
 
 from api.problems import Invalid
 from api.reads import query
+from api.reads.explain import POSTING
 from api.reads.views import NotReached, Past, Several, answer
 from domain.value import Value
 from projections.explorer.accounts import AccountKey
 from projections.explorer.events import Line
 from projections.explorer.names import Name, spellings
 from projections.explorer.payouts import Batch, Deposit
+from projections.finance.journal import JournalLine
 from projections.row import ID
 
 HEX = re.compile(r"(0x)?[0-9a-f]{32,64}", re.ASCII)
@@ -26,7 +28,7 @@ READ = {"job": "jobs", "task": "tasks", "bench": "tasks", "worker": "workers", "
 
 class Found(Value):
     kind: str
-    """What it is: `event`, `command`, `type`, or the word before the number of an id."""
+    """What it is: `event`, `command`, `type`, `posting`, or the word before the number of an id."""
     id: str
     path: str
     """Where it is read."""
@@ -62,6 +64,9 @@ class Searches:
         if ID.fullmatch(text):
             lines = (await views.page(Line, where={"stream": text}, limit=1)).rows
             return [of_id(text)] if lines else []
+        if posting := POSTING.fullmatch(text):
+            line = (await views.get(JournalLine, int(posting[1]), int(posting[2]))).row
+            return [Found("posting", text, f"/v1/explain/{text}")] if line else []
         if HEX.fullmatch(text):
             return await by_hash(views, text)
         kind = text if text[-3:-1] == ".v" else f"{text}.v1"

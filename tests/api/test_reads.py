@@ -375,6 +375,9 @@ async def test_every_amount_of_the_journal_is_explained_by_earlier_events_and_ad
             if found["sum_of"]:
                 sums += 1
                 assert sum(int(each["amount"]) for each in found["sum_of"]) == int(found["amount"]), posting
+        assert (await house.get("", "/v1/search", params={"q": posting})).json()["found"] == [
+            {"kind": "posting", "id": posting, "path": f"/v1/explain/{posting}"}
+        ]
         refused = [await house.get("", f"/v1/explain/{each}") for each in ("x", "1-0", "1", "1-1", "999999-1")]
 
         assert len(lines) > 20

@@ -250,6 +250,18 @@ async def test_what_is_not_read_yet_is_told_from_what_never_was() -> None:
     assert [(await late.get(path)).status_code for path in (f"/jobs/job-{size + 1}", "/jobs/x", f"/events/{size + 1}", "/x")] == [404] * 4
 
 
+async def test_what_came_later_than_the_past_of_a_page_never_comes_to_it() -> None:
+    it = lived()
+    explorer, job = await opened(it), job_of(it)
+    made = int(job.partition("-")[2])
+
+    for path, what in ((f"/jobs/{job}", job), (f"/events/{made}", f"event #{made}")):
+        answer = await explorer.get(f"{path}?as_of={made - 1}")
+
+        assert (answer.status_code, (await explorer.get(path)).status_code) == (404, 200)
+        assert f"{what} came after #{made - 1}" in answer.text
+
+
 async def test_an_empty_network_invites() -> None:
     text = await (await opened(Network())).text("/")
 
@@ -262,7 +274,8 @@ async def test_the_search_goes_to_whatever_it_is_given() -> None:
     explorer, id = await opened(it), job_of(it)
     paid = next(e.event for e in it.events if isinstance(e.event, batch.Finalised))
     places = [(await explorer.get(f"/search?q={text}")).headers.get("location") for text in (id, "%2312", "12", f"{id}/2", paid.tx_hash)]
-
+    line = next(f"{e.pos}-1" for e in it.events if isinstance(e.event, batch.Finalised))
+    assert (await explorer.get(f"/search?q={line}")).headers["location"] == f"/explain/{line}"
     assert places[:4] == [f"/jobs/{id}", "/events/12", "/events/12", f"/jobs/{id}/2"]
     assert places[4] is not None
     assert "Nothing on the ledger" in await explorer.text("/search?q=job-999999")

@@ -16,7 +16,7 @@ from domain.proof import ruling
 from domain.treasury import batch, deposit, earnings, payout, stake
 from domain.value import Value
 from domain.work import job, task
-from explorer.look import Look, Missing, Unread
+from explorer.look import Look, Unread
 from explorer.model import Model
 from explorer.words import clock, count
 from projections.explorer.audits import Audit
@@ -72,7 +72,7 @@ async def model(look: Look) -> Page:
     rows = (await look.page(JournalLine, {"position": position}, newest=False, limit=ENTRY_MAX)).rows if position else []
     row = next((each for each in rows if each.line == line), None)
     if row is None:
-        raise (Unread if look.position < position <= look.head.size else Missing)(f"posting {posting}")
+        raise look.absent(f"posting {posting}", position)
     return Page(row, await tree(look, row), rows)
 
 

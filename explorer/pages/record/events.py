@@ -8,7 +8,7 @@ import msgspec
 from domain.accounts import Line as Posting
 from domain.log import wire
 from domain.log.merkle import leaf_hash
-from explorer.look import POSITION, Look, Missing, Unread, encode
+from explorer.look import POSITION, Look, encode
 from explorer.model import Model
 from projections.explorer.events import Line
 
@@ -72,8 +72,7 @@ async def event(look: Look) -> Page:
     text = look.path["position"]
     row = await look.get(Line, int(text)) if POSITION.fullmatch(text) else None
     if row is None:
-        late = POSITION.fullmatch(text) and look.position < int(text) <= look.head.size
-        raise (Unread if late else Missing)(f"event #{text}")
+        raise look.absent(f"event #{text}", int(text) if POSITION.fullmatch(text) else 0)
     raw = str(row.line).encode()
     recorded = wire.event(raw)
     fields = msgspec.json.decode(raw)["event"]

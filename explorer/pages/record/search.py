@@ -11,9 +11,11 @@ from projections.explorer.accounts import AccountKey
 from projections.explorer.events import Line
 from projections.explorer.names import Name, spellings
 from projections.explorer.payouts import Batch, Deposit
+from projections.finance.journal import JournalLine
 from projections.row import ID
 
 HEX = re.compile("(0x)?[0-9a-f]{32,64}")
+POSTING = re.compile(r"[1-9][0-9]{0,14}-[1-9][0-9]{0,3}")
 
 
 class Found(Value):
@@ -50,6 +52,9 @@ async def find(look: Look, text: str) -> list[Found]:
     if ID.fullmatch(word):
         lines = (await look.page(Line, {"stream": word}, limit=1, newest=False)).rows
         return [Found(href(word), word, "by its id")] if lines else []
+    if POSTING.fullmatch(word):
+        there = await look.get(JournalLine, *map(int, word.split("-")))
+        return [Found(f"/explain/{word}", word, "a line of the journal")] if there else []
     if HEX.fullmatch(word):
         return await by_hash(look, word)
     lines = (await look.page(Line, {"type": f"{word}.v1"}, limit=1)).rows
