@@ -53,8 +53,8 @@ async def find(look: Look, text: str) -> list[Found]:
         lines = (await look.page(Line, {"stream": word}, limit=1, newest=False)).rows
         return [Found(href(word), word, "by its id")] if lines else []
     if POSTING.fullmatch(word):
-        there = await look.get(JournalLine, *map(int, word.split("-")))
-        return [Found(f"/explain/{word}", word, "a line of the journal")] if there else []
+        posting = await look.get(JournalLine, *map(int, word.split("-")))
+        return [Found(f"/explain/{word}", word, "a line of the journal")] if posting else []
     if HEX.fullmatch(word):
         return await by_hash(look, word)
     lines = (await look.page(Line, {"type": f"{word}.v1"}, limit=1)).rows
