@@ -375,9 +375,6 @@ async def test_every_amount_of_the_journal_is_explained_by_earlier_events_and_ad
             if found["sum_of"]:
                 sums += 1
                 assert sum(int(each["amount"]) for each in found["sum_of"]) == int(found["amount"]), posting
-        assert (await house.get("", "/v1/search", params={"q": posting})).json()["found"] == [
-            {"kind": "posting", "id": posting, "path": f"/v1/explain/{posting}"}
-        ]
         refused = [await house.get("", f"/v1/explain/{each}") for each in ("x", "1-0", "1", "1-1", "999999-1")]
 
         assert len(lines) > 20
@@ -401,17 +398,3 @@ async def test_whoever_asks_for_more_of_the_past_than_there_is_room_for_is_told_
         asked = {"query": "{ jobs(asOf: 5) { position } }"}
         async with house.client() as http:
             assert (await http.post("/graphql", json=asked)).json()["errors"][0]["extensions"] == {"code": code}
-
-
-@pytest.mark.parametrize(
-    ("path", "said"),
-    [
-        ("/v1/jobs/job-1'--", "There is no thing of this name."),
-        ("/v1/events/999999", "There is no event at this position."),
-        ("/v1/proof/999999", "There is no event at this position."),
-        ("/v1/streams/nothing", "There is no stream nothing."),
-    ],
-)
-async def test_what_there_is_not_is_said_in_a_sentence(path: str, said: str) -> None:
-    async with running(people()) as house:
-        assert (await house.get("", path)).json()["detail"] == said
