@@ -125,7 +125,7 @@ def router(past: Past) -> APIRouter:
         found = await explained(Several(past, asked), posting)
         if found is None:
             stands = (await Several(past, asked).get(Line, 1)).position
-            raise past.missing(f"posting-{posting.partition('-')[0]}", stands, asked)
+            raise past.missing(f"posting {posting}", stands, asked, made=int(posting.partition("-")[0]))
         return answer(request, found, found.as_of, changed=posting, past=asked.as_of is not None)
 
     routes.add_api_route("/v1/explain/{posting}", explain, methods=["GET"], operation_id="explain")

@@ -49,10 +49,12 @@ class Past:
             raise Invalid(field="as_of", pointer="", reason="the log is not there yet")
         return await self._past.at(kind, query.as_of, Head(self._parts.reader.head.log))
 
-    def missing(self, id: str, position: int, query: Query) -> Exception:
-        """Why a view that stands at this position has no such thing: the log may have made it since, and then it comes."""
-        number = id.partition("-")[2].partition("/")[0]
-        made = int(number) if number.isdecimal() else 0
+    def missing(self, id: str, position: int, query: Query, *, made: int | None = None) -> Exception:
+        """Why a view that stands at this position has no such thing: the log may have made it since, and then it comes. `made`: by which
+        event, where the id does not say."""
+        if made is None:
+            number = id.partition("-")[2].partition("/")[0]
+            made = int(number) if number.isdecimal() else 0
         if query.as_of is None and position < made <= self._parts.reader.head.size:
             return NotReached(position, made)
         return NotFound(id=id)
