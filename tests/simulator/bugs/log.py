@@ -65,7 +65,10 @@ def goes_on() -> list[Patch]:
             except Unreachable:
                 await asyncio.sleep(0.1)
 
-    return [(succession.Succession, "take_over", take_over), (succession.Succession, "require_lease", lambda self: None)]
+    def require_lease(self: Any) -> None:
+        self.deposed = False  # what it heard is forgotten: who only passed over it would not wait for work any more
+
+    return [(succession.Succession, "take_over", take_over), (succession.Succession, "require_lease", require_lease)]
 
 
 def no_grace() -> list[Patch]:
