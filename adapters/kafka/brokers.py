@@ -7,6 +7,7 @@ that was killed is let in again after 12 s, with this one after 3 s. A real clus
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -27,6 +28,8 @@ from adapters import process
 VERSION = "4.3.1"
 JAVA_MIN = 17
 READY_S_MAX = 60.0
+PORTS = 10_000, 32_000
+"""Below what systems give to whoever connects somewhere (ip_local_port_range)."""
 STOP_S_MAX = 15.0
 HEAP = "-Xmx256m"
 FLAGS = ("-Xms64m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Djava.awt.headless=true")
@@ -296,10 +299,15 @@ def bootstrap(plan: Plan) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """All taken at once, so that they differ."""
+    """None of those that the system gives to whoever connects somewhere: a broker comes again on its port, and would find it taken, were
+    it by a client that asks for it meanwhile and is connected to itself."""
+    draw, found = random.SystemRandom(), list[int]()
     with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [each.getsockname()[1] for each in sockets]
+        while len(found) < count:
+            with contextlib.suppress(OSError):
+                held.enter_context(socket.create_server(("127.0.0.1", port := draw.randrange(*PORTS))))
+                found.append(port)
+    return found
 
 
 def make_archive(tools: Path) -> Path:

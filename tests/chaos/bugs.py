@@ -63,18 +63,21 @@ class Caught(NamedTuple):
     found: str
     """The first finding by a check that is made for it; empty: nobody found it."""
     seconds: float
+    others: list[str]
+    """What other checks found meanwhile."""
 
 
 def hunt(cluster: Cluster, name: str) -> Caught:
     """Episodes until it is found, or the time is over."""
-    bug, began_s, seconds, found = HUNTED[name], time.monotonic(), 0.0, list[str]()
+    bug, began_s, seconds, found, others = HUNTED[name], time.monotonic(), 0.0, list[str](), list[str]()
     while not found and seconds < CAUGHT_S_MAX:
         script = Script(bug.faults, bug.ending, bug.rivals, impatient=True, turn_s=0.1, gap_s=(0.0, 0.2), bug=name)
         topic = f"bug-{seconds:.0f}-{name.replace(' ', '-')}"
         findings = asyncio.run(Episode(cluster, topic, script, topic, Counter()).run())
         found = [each for each in findings if each.partition(":")[0] in bug.checks]
+        others += [each for each in findings if each not in found]
         seconds = time.monotonic() - began_s
-    return Caught(name, found[0] if found else "", seconds)
+    return Caught(name, found[0] if found else "", seconds, others)
 
 
 def hunt_here(names: list[str]) -> list[Caught]:

@@ -53,5 +53,6 @@ def test_a_page_shows_each_event_once_while_the_server_is_killed_and_comes_back(
         process.stop(server)
 
     assert rows == list(range(rows[0], rows[0] - len(rows), -1))
-    assert heard == list(range(begin + 1, begin + 1 + len(heard)))
+    assert heard == list(range(heard[0], heard[0] + len(heard)))
+    assert heard[0] <= begin + 1
     assert len(heard) >= 3 * KILLS + 1, "two accounts and an election for each time, and one more"
