@@ -59,7 +59,6 @@ class Feed:
 
     async def until(self, hoped: Callable[[], bool], what: str, within_s: float, done: Callable[[], int] = lambda: 0) -> None:
         """Raises `Disappointed` if it does not come about in that time since `done` last was another number."""
-        before = done()
 
         def moved() -> bool:
             return hoped() or done() != before

@@ -24,6 +24,8 @@ KEYS_MAX = 32
 ADMINS_MIN = 2
 """With fewer nobody could grant a role any more."""
 
+Kind = Literal["person", "company", "daemon"]
+
 
 class KeyLine(Value):
     """A key, as the log holds it: never the secret."""
@@ -50,7 +52,7 @@ class Opened(AccountEvent, tag="account.opened.v1"):
 
     who: ClassVar[str] = "anybody, with a key of his own"
 
-    kind: Literal["person", "company", "daemon"]
+    kind: Kind
     roles: tuple[str, ...]
     identity_commitment: str
     keys: tuple[KeyLine, ...]

@@ -1,7 +1,7 @@
 """Accounts with their roles and keys, and what they have at stake. Balances are in projections/finance."""
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from msgspec import UNSET
 
@@ -10,13 +10,15 @@ from domain.treasury import account, stake
 from domain.units import ZERO, Units
 from projections.row import Change, First, Id, Index, Key, Last, Projection, Row, Sum
 
+AccountKind = account.Kind
+
 
 class Account(Row):
     table: ClassVar[str] = "account"
     indexes: ClassVar[tuple[Index, ...]] = (Index(("kind",)),)
     account: Id
     position: Last[int] = UNSET
-    kind: First[Literal["person", "company", "daemon"]] = UNSET
+    kind: First[AccountKind] = UNSET
     identity_commitment: First[str] = UNSET
     opened_us: First[int] = UNSET
     payout_address: Last[str] = UNSET
