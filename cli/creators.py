@@ -144,7 +144,7 @@ async def _submit(
         answer = await submission.submit(client, scene, command)
         submitted = wire.event(answer.events[0]).event
         assert isinstance(submitted, job.Submitted)
-        quoted = await _quote(client, submitted.job)
+        quoted = await _quote(client, submitted.job, answer.position)
         facts = {"job": submitted.job, "status": "quoted", "total": str(int(quoted.total)), "eta_s": quoted.eta_s}
         tell(f"{submitted.job}: {int(quoted.total) / DECIMALS:.6f} USDC at most, about {quoted.eta_s} s")
         if not (yes or (not quiet and sys.stdin.isatty() and typer.confirm("Open the job?"))):
@@ -153,29 +153,29 @@ async def _submit(
         facts["status"] = "open"
         if out is None:
             return facts
-        facts["status"] = await _until_closed(client, submitted.job, tell)
+        facts["status"], closed_pos = await _until_closed(client, submitted.job, tell)
         if facts["status"] == "completed":
-            made = await download.download(client, submitted.job, out)
+            made = await download.download(client, submitted.job, out, closed_pos)
             facts |= {name: getattr(made, name) for name in made.__struct_fields__}
         return facts
 
 
-async def _quote(client: Client, id: JobId) -> job.Quoted:
-    """The house answers in the block of the submission."""
-    (quoted,) = [each.event for each in await client.stream(id) if isinstance(each.event, job.Quoted)]
+async def _quote(client: Client, id: JobId, submitted_pos: int) -> job.Quoted:
+    """The house answers in the block of the submission; the views that are read may be behind it."""
+    (quoted,) = [each.event for each in await client.stream(id, submitted_pos) if isinstance(each.event, job.Quoted)]
     return quoted
 
 
-async def _until_closed(client: Client, id: JobId, tell: Callable[[str], None]) -> str:
-    """Follows the job's own events to its end. Returns the outcome."""
+async def _until_closed(client: Client, id: JobId, tell: Callable[[str], None]) -> tuple[str, int]:
+    """Follows the job's own events to its end. Returns the outcome and where it stands."""
     async for line in client.follow("/v1/live", after=0, stream=id):
         event = wire.event(line.data).event if line.position else None
         if isinstance(event, job.Closed):
             tell(f"{id} is {event.outcome}: {event.counts.accepted} tasks accepted")
-            return event.outcome
+            return event.outcome, line.position
         if isinstance(event, job.Paused):
             tell(f"{id} is paused, reason {event.reason}: gridledger job watch {id} says why, gridledger job cancel {id} ends it")
-            return "paused"
+            return "paused", line.position
     raise AssertionError("a feed never ends")
 
 

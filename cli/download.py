@@ -37,20 +37,21 @@ def spec_of(submitted: job.Submitted) -> tiles.Spec:
     )
 
 
-async def submitted(client: Client, id: JobId) -> job.Submitted:
-    """The event that described the job."""
-    event = (await client.stream(id))[0].event
+async def submitted(client: Client, id: JobId, least_pos: int = 0) -> job.Submitted:
+    """The event that described the job, read at `least_pos` or after it."""
+    event = (await client.stream(id, least_pos))[0].event
     assert isinstance(event, job.Submitted)
     return event
 
 
-async def proofs(client: Client, id: JobId, spec: tiles.Spec) -> dict[str, Sequence[str]]:
-    """By task, the hashes of its last proof's tiles; a task without one is missing."""
+async def proofs(client: Client, id: JobId, spec: tiles.Spec, least_pos: int = 0) -> dict[str, Sequence[str]]:
+    """By task, the hashes of its last proof's tiles; a task without one at `least_pos` is missing."""
     limit = asyncio.Semaphore(DOWNLOADS_MAX)
 
     async def last(task: TaskId) -> Sequence[str]:
         async with limit:
-            made = [each.event for each in await client.stream(task) if isinstance(each.event, proof.Committed) and not each.event.late]
+            events = [each.event for each in await client.stream(task, least_pos)]
+        made = [event for event in events if isinstance(event, proof.Committed) and not event.late]
         return made[-1].raw if made else ()
 
     names = [task_id(id, number) for number in range(1, spec.tasks + 1)]
@@ -92,8 +93,8 @@ def save(out: Path, made: Sequence[Any]) -> Pictures:
     return Pictures(str(sheet), str(moving), stitch.picture_sha256(made))
 
 
-async def download(client: Client, id: JobId, out: Path) -> Pictures:
-    """All of a job that is completed. Raises `KeyError` with the first task that is not proved."""
-    spec = spec_of(await submitted(client, id))
-    made = await frames(client, id, spec, await proofs(client, id, spec))
+async def download(client: Client, id: JobId, out: Path, least_pos: int = 0) -> Pictures:
+    """All of a job that is completed, at `least_pos` or before. Raises `KeyError` with the first task that is not proved there."""
+    spec = spec_of(await submitted(client, id, least_pos))
+    made = await frames(client, id, spec, await proofs(client, id, spec, least_pos))
     return await asyncio.to_thread(save, out, made)

@@ -15,7 +15,9 @@ from adapters import process
 from adapters.evm import anvil, contracts
 from adapters.files.home import Home
 from demo.people import Network, Person
+from domain.log import wire
 from domain.units import Units
+from domain.work import job
 from examples.marbles import make_scene
 from tests.fix_chain import Rig, standing
 from tests.roles.split import ROLES, Split, split
@@ -63,6 +65,12 @@ class Company:
             await person.bid(CLASS, 150 * DOLLAR)
         file = person.configuration(kind, CLASS, ["everybody"])
         self.agents.append(process.start([sys.executable, "-m", "gridledger", kind, "run", str(file)], output=person.folder / "agent.log"))
+
+    async def submission(self) -> None:
+        """Returns when there is one in the log; views may not show it yet."""
+        async for line in self.creator.client.follow("/v1/live", after=0):
+            if line.position and isinstance(wire.event(line.data).event, job.Submitted):
+                return
 
 
 @asynccontextmanager
@@ -119,6 +127,8 @@ async def test_a_job_lives_through_the_death_of_each_process(tmp_path: Path, dat
             await asyncio.gather(*(each.lock(5 * DOLLAR) for each in (people.worker, people.checker)))
             behind = sum(row["behind"] for row in it.status("api")["projections"])
             submitting = asyncio.create_task(asyncio.to_thread(submitted, url, tmp_path, creator.secret))
+            await people.submission()
+            await asyncio.sleep(1.0)  # Whoever reads views as old as these is answered by now.
             it.start("projector")
             it.kill("api")
             it.start("api")
