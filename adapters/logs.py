@@ -47,7 +47,7 @@ def set_up(output: TextIO = sys.stderr, level: str = "info") -> None:
     """Sends every line of this process to `output`. Called once, before anything logs; a later call replaces the earlier.
 
     `level` is one of LEVELS. Libraries are heard from `warning` on, or from `level` where that is higher; loggers of the standard module
-    below "gridledger", which librdkafka is given, are ours.
+    below "gridledger" are ours.
     """
     number = getattr(logging, level.upper())
     bound: list[Processor] = [structlog.contextvars.merge_contextvars, structlog.stdlib.add_log_level]

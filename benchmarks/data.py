@@ -28,8 +28,8 @@ from domain.value import Value
 from domain.work import job
 
 FOLDER = TOOLS / "bench" / "data"
-STEP_US = 120_000_000
-"""Between two blocks: an hour, after which jobs are archived, is 30 of them; a million events are four days, twice what receipts last."""
+STEP_US = 300_000_000
+"""Between two blocks: an hour, after which jobs are archived, is 12; half a million events are four days, twice what receipts last."""
 EVENTS_PER_COMMAND = 1.6
 NOWHERE = f"0x{'0' * 40}"
 
@@ -73,6 +73,7 @@ def history(press: Press, events: int) -> Iterator[Sealed]:
         yield sealed
         for kind in (job.Open, job.Cancel):
             yield press.block((press.keyed(owner, kind(job=job_id(each)), owner) for each in positions), STEP_US)[0]
+        yield from press.due()
 
 
 def make(folder: Path, uri: str, events: int) -> None:

@@ -65,6 +65,11 @@ class Press:
         assert sealed, "commands that do nothing make no block"
         return sealed, positions
 
+    def due(self) -> Iterator[Sealed]:
+        """Blocks of what the house does by itself, as a server seals them while nobody asks, until nothing is due."""
+        while sealed := self.ledger.seal(self.now_us):
+            yield sealed
+
     def daemon(self, role: str) -> AccountId:
         return next(person.id for person in self.ledger.world.people.values() if role in person.roles)
 

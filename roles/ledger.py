@@ -6,6 +6,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ def init(path: Path, policy: str, database_url: str, rpc_url: str, treasury: str
     from domain.house.genesis import FirstAsset
     from domain.policy import POLICIES
 
-    home = Home(path)
+    home, existed = Home(path), path.is_dir()
+    before = set(path.iterdir()) if existed else set[Path]()
     if home.file.exists():
         raise Unstartable(f"{path} holds a ledger already")
     if policy not in POLICIES:
@@ -105,9 +107,20 @@ def init(path: Path, policy: str, database_url: str, rpc_url: str, treasury: str
         with database(home) as url:
             return asyncio.run(begin(home, url, policy, contracts))
     except BaseException:
-        if not home.settings().log:
-            home.file.unlink()  # nothing accepts a directory whose ledger never began
+        if not home.settings().log:  # nothing accepts a directory whose ledger never began
+            for made in set(path.iterdir()) - before - {path / "keys"}:  # whose first block may lie in a log for all that
+                remove(made)
+            if not (existed or any(path.iterdir())):
+                path.rmdir()
         raise
+
+
+def remove(made: Path) -> None:
+    """A file, or a folder with all that is in it: PostgreSQL's may be a link to where its user can enter."""
+    if made.is_dir():
+        rmtree(made.resolve())
+    if made.is_symlink() or made.is_file():
+        made.unlink()
 
 
 async def begin(home: "Home", url: str, policy: str, contracts: "tuple[FirstAsset, ...]") -> "LogId":

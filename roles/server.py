@@ -59,6 +59,8 @@ def serve(path: Path, host: str, port: int, advertise: str = "", role: str = "al
 
 
 async def _serve(home: "Home", url: str, listener: socket.socket, advertise: str, file: Path, role: str) -> None:
+    import structlog
+
     from adapters import process
     from adapters.files import whole
     from adapters.server import http
@@ -73,6 +75,7 @@ async def _serve(home: "Home", url: str, listener: socket.socket, advertise: str
                 for each in (signal.SIGINT, signal.SIGTERM):
                     loop.add_signal_handler(each, group.stopping.set)
                 whole.write(file, f"http://{host}:{port}\n")
+                structlog.get_logger().info("serving", role=role, address=f"http://{host}:{port}")
                 serving = asyncio.create_task(http.serve(app, listener, closing))
                 await asyncio.wait([serving, asyncio.create_task(group.stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
                 process.end_within(STOP_S_MAX)

@@ -12,6 +12,7 @@ import pytest
 import structlog
 
 from adapters import logs
+from adapters.trouble import Trouble
 
 
 class Lines:
@@ -179,6 +180,18 @@ def test_one_thing_is_one_line_whatever_it_holds(lines: Lines) -> None:
     assert line["text"] == "a\nb\u2028c"
     assert line["raw_bytes"] == "[2 bytes]"
     assert len(line["far"]) < 5_000
+
+
+def test_trouble_is_said_when_it_begins_becomes_another_and_is_over(lines: Lines) -> None:
+    trouble = Trouble(logging.getLogger("some.library"), "it cannot be read")
+    trouble.over()
+    for why in ("silence", "silence", "noise"):
+        trouble.met(why)
+    trouble.over()
+    trouble.over()
+
+    said = ("it cannot be read, trying again: silence", "it cannot be read, trying again: noise", "over: it cannot be read (noise)")
+    assert tuple(line["event"] for line in lines()) == said
 
 
 @pytest.mark.timeout(5)

@@ -9,6 +9,7 @@ from contextlib import aclosing, suppress
 
 from msgspec import Struct
 
+from adapters.trouble import Trouble
 from domain.house import ledger
 from domain.log import log as logs
 from domain.log import wire
@@ -123,15 +124,17 @@ async def follow(source: Log, target: Log, stop: asyncio.Event, tell: Callable[[
     target has. Raises what nobody may go on after."""
     head = await stand(source, target)
     tell(head)
+    trouble = Trouble(logger, "the copy is interrupted")
     while not stop.is_set():
         try:
             pause_s = getattr(target, "pause_s", 0.0)
             async with aclosing(source.read(head.size, follow=True)) as records, aclosing(runs(records, stop, pause_s)) as found:
                 async for run in found:
                     head = await put(target, head, run)
+                    trouble.over()
                     tell(head)
         except (Lost, OutcomeUnknown, Unreachable) as fault:
-            logger.warning("the copy is interrupted, trying again: %s", str(fault) or type(fault).__name__)
+            trouble.met(str(fault) or type(fault).__name__)
             head = await _again(source, target, stop, head)
     return head
 

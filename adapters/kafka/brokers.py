@@ -118,8 +118,9 @@ class Cluster:
         child.wait()
 
     def pause(self, number: int) -> None:
-        """SIGSTOP."""
+        """SIGSTOP. Returns when it stands still: until its first thread has its turn on a busy machine, the others go on answering."""
         self.running[number].send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.running[number].pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self, number: int) -> None:
         self.running[number].send_signal(signal.SIGCONT)

@@ -3,6 +3,7 @@ and which of its errors mean what. Every reader reads uncommitted, is assigned t
 """
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -50,6 +51,10 @@ TO_THE_END: Mapping[str, object] = {"fetch.wait.max.ms": 10}
 NEVER_TAKEN = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError._UNKNOWN_PARTITION}
 """What is certain not to be in the log. Kafka tells of no other failure whether the record lies there."""
 GONE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}
+librdkafka = logging.getLogger("librdkafka")
+"""What clients say of themselves: servers hear it (adapters/logs.py); a command tells the errors that it is given, and nothing else."""
+librdkafka.addHandler(logging.NullHandler())
+librdkafka.addFilter(lambda record: "gapless" not in record.getMessage())  # it warns at each start that a setting is experimental
 ANSWER_S, POLL_S, RETRY_S, CLOSE_S = 5.0, 0.1, 0.2, 5.0
 BATCH_MAX = 500
 

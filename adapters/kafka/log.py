@@ -23,6 +23,7 @@ from confluent_kafka import KafkaException, Message
 
 from adapters.kafka import clients
 from adapters.kafka.topic import KafkaTopic, told
+from adapters.trouble import Trouble
 from domain.ids import LogId
 from domain.log.block import BLOCK_BYTES_MAX, Diverged, Header, Sealed, Void, judge, read_header
 from domain.log.log import Lost, OutcomeUnknown, Records, Unreachable
@@ -56,7 +57,7 @@ class KafkaLog:
     ) -> None:
         """`servers` is Kafka's `bootstrap.servers`; `properties` are librdkafka's, for whatever a cluster asks for, such as SASL and TLS.
         `places` were remembered by an earlier process: they only spare reading from the first record."""
-        self._client: dict[str, object] = {"bootstrap.servers": servers, **(properties or {}), "logger": logger}
+        self._client: dict[str, object] = {"bootstrap.servers": servers, **(properties or {}), "logger": clients.librdkafka}
         self.topic, self._log = topic, log
         self._writer: clients.Writer | None = None
         self._reached = 0
@@ -200,7 +201,7 @@ class KafkaLog:
     async def _messages(self, offset: int, until: int | None, *, follow: bool) -> AsyncGenerator[list[Message], None]:
         """Records from an offset on, some at a time: up to the log's end, or to `until`, or for ever."""
         settings = {**self._client, **clients.CONSUMER, **({} if follow else clients.TO_THE_END)}
-        reader = clients.Reader(settings, self.topic.name)
+        reader, trouble = clients.Reader(settings, self.topic.name), Trouble(logger, "the log cannot be read")
         try:
             while True:
                 try:
@@ -216,13 +217,14 @@ class KafkaLog:
                             yield within
                         if offset > before:
                             heard_s = time.monotonic()
+                            trouble.over()
                         elif not follow and time.monotonic() - heard_s > clients.ANSWER_S:
                             raise Unreachable(f"Kafka tells nothing of what follows offset {offset}")
                     return
                 except KafkaException as silence:
                     if not follow:
                         raise Unreachable(told(silence)) from silence
-                    logger.warning("the log cannot be read, trying again: %s", told(silence))
+                    trouble.met(told(silence))
                 await asyncio.sleep(clients.RETRY_S)
         finally:
             reader.leave()

@@ -30,7 +30,7 @@ from typing import Any, NamedTuple, Self
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from adapters.kafka.clients import CONSUMER, PRODUCER, TO_THE_END
+from adapters.kafka.clients import CONSUMER, PRODUCER, TO_THE_END, librdkafka
 from adapters.kafka.topic import Exists, KafkaTopic, told
 from domain.ids import LogId
 from domain.log.block import Block, Broken, Diverged, Void, accept
@@ -56,8 +56,6 @@ POSITION = re.compile(rb"[1-9][0-9]{0,14}")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 logger = logging.getLogger("gridledger.relay")
 """A name below the program's own, so that also what is no warning is heard."""
-quiet = logging.getLogger("gridledger.relay.producer")
-quiet.addFilter(lambda record: "gapless" not in record.getMessage())  # librdkafka warns at each start that the setting is experimental
 
 
 class Undelivered(Exception):
@@ -148,7 +146,7 @@ class Relay:
         """`servers` and `properties` are librdkafka's, of the cluster with the events' topic. `passed` are heads of this log, in order:
         they only spare folding it from its first event."""
         self._log, self._id, self._passed = log, id, [Head(id), *passed]
-        self._client: dict[str, object] = {"bootstrap.servers": servers, **(properties or {}), "logger": logger}
+        self._client: dict[str, object] = {"bootstrap.servers": servers, **(properties or {}), "logger": librdkafka}
         self.topic = EventsTopic(servers, topic_of(id), properties)
         self.position = 0
         """Of the last event that was handed to Kafka, or was found there."""
@@ -236,7 +234,7 @@ class Sender:
         self._open = True
 
     async def __aenter__(self) -> Self:
-        self._producer = Producer({**self._settings, "logger": quiet})
+        self._producer = Producer({**self._settings, "logger": librdkafka})
         self._listening = asyncio.create_task(asyncio.to_thread(self._listen))
         return self
 

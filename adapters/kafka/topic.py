@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType  # type: ignore[attr-defined]
 
+from adapters.kafka.clients import librdkafka
 from domain.log.block import Diverged
 from domain.log.log import Unreachable
 
@@ -57,14 +58,14 @@ class KafkaTopic:
     """Asks as an administrator, beside whoever reads and writes: a question on a consumer's connection waits behind its fetches."""
 
     def __init__(self, servers: str, topic: str, properties: Mapping[str, object] | None = None) -> None:
-        self.name = topic
+        self.name, self._servers = topic, servers
         settings: Any = {
             "bootstrap.servers": servers,
             "socket.timeout.ms": int(ASK_S_MAX * 1000),
             "log_level": CRITICAL,
             **(properties or {}),
         }
-        settings |= {"logger": logger, "error_cb": self._hear}
+        settings |= {"logger": librdkafka, "error_cb": self._hear}
         self._admin, self._heard = AdminClient(settings), ""
         """`_heard`: why no connection came about."""
 
@@ -180,7 +181,7 @@ class KafkaTopic:
             async with asyncio.timeout(ASK_S_MAX + 1):  # not `wait_for`, which in 3.11 may take a cancellation for an answer
                 return await asyncio.wrap_future(answer)
         except TimeoutError as silence:
-            raise Unreachable(self._why("Kafka does not answer")) from silence
+            raise Unreachable(self._why(f"none within {ASK_S_MAX:.0f} s")) from silence
         except KafkaException as fault:
             if fault.args[0].code() < 0 or fault.args[0].retriable():
                 raise Unreachable(self._why(told(fault))) from fault
@@ -190,7 +191,7 @@ class KafkaTopic:
         """Who is not let in is told so beside the answer: that only times out."""
         self._heard = ""
         self._admin.poll(0)
-        return self._heard or silence
+        return f"no answer from Kafka at {self._servers}: {self._heard or silence}"
 
     def _hear(self, fault: KafkaError) -> None:
         if fault.code() in NO_ENTRY:
@@ -199,7 +200,7 @@ class KafkaTopic:
 
 def ledgers(servers: str, properties: Mapping[str, object] | None = None) -> list[str]:
     """Topics of a cluster that are named as those of ledgers. Raises `Unreachable`."""
-    settings: Any = {"bootstrap.servers": servers, **(properties or {}), "logger": logger}
+    settings: Any = {"bootstrap.servers": servers, **(properties or {}), "logger": librdkafka}
     try:
         found = AdminClient(settings).list_topics(timeout=ASK_S_MAX).topics
     except KafkaException as silence:

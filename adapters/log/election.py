@@ -15,6 +15,7 @@ from typing import Self
 from psycopg import AsyncConnection, Error
 
 from adapters.succession import RETRY_S
+from adapters.trouble import Trouble
 from domain.value import Value
 
 LEASE_S, RENEW_S, POLL_S = 6.0, 2.0, 0.5
@@ -125,12 +126,14 @@ class Election:
             logger.warning("the lease could not be given back, and ends by itself: %s", type(silence).__name__)
 
     async def _stand(self) -> None:
+        trouble = Trouble(logger, "the lease cannot be read")
         while True:
             pause_s = RENEW_S if self.holder == self.me else POLL_S
             try:
                 await self._step(pause_s)
+                trouble.over()
             except (Error, OSError, TimeoutError) as silence:
-                logger.warning("the lease cannot be read: %s", type(silence).__name__)
+                trouble.met(type(silence).__name__)
                 await self._drop()
                 await asyncio.sleep(RETRY_S * 10)
 

@@ -16,6 +16,7 @@ from typing import Self
 from psycopg import AsyncConnection, Error, OperationalError
 from psycopg.errors import CheckViolation, ForeignKeyViolation, UniqueViolation
 
+from adapters.trouble import Trouble
 from domain.log.block import Sealed
 from domain.log.log import Lost, OutcomeUnknown, Records, Unreachable
 
@@ -75,10 +76,12 @@ class PostgresLog:
         self._own.take(block)
 
     async def read(self, after: int = 0, *, follow: bool = False) -> Records:
+        trouble = Trouble(logger, "the log cannot be read")
         while True:
             try:
                 async with await self._connect() as session, aclosing(batches(session, after, follow, self._own)) as found:
                     async for rows in found:
+                        trouble.over()
                         for size, record in rows:
                             after = size
                             yield record
@@ -86,7 +89,7 @@ class PostgresLog:
             except OperationalError as silence:
                 if not follow:
                     raise Unreachable(f"PostgreSQL: {silence}") from silence
-                logger.warning("the log cannot be read, trying again: %s", type(silence).__name__)
+                trouble.met(type(silence).__name__)
             await asyncio.sleep(RETRY_S)
 
     async def size(self) -> int:

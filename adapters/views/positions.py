@@ -5,6 +5,8 @@ import logging
 
 from psycopg import AsyncConnection, OperationalError
 
+from adapters.trouble import Trouble
+
 ALL = b"SELECT name, version, size FROM projection WHERE live"
 POLL_S, RETRY_S = 0.25, 0.5
 logger = logging.getLogger(__name__)
@@ -33,17 +35,19 @@ class Positions:
         return True
 
     async def _listen(self) -> None:
+        trouble = Trouble(logger, "the views' positions cannot be read")
         while True:
             try:
                 async with await AsyncConnection.connect(self._uri, autocommit=True, application_name="gridledger positions") as session:
                     await session.execute("LISTEN projection")
                     while True:
                         rows = await (await session.execute(ALL)).fetchall()
+                        trouble.over()
                         async with self._moved:
                             self._sizes = {(name, version): size for name, version, size in rows}
                             self._moved.notify_all()
                         async for _ in session.notifies(timeout=POLL_S, stop_after=1):
                             pass
             except OperationalError as silence:
-                logger.warning("the views' positions cannot be read, trying again: %s", type(silence).__name__)
+                trouble.met(type(silence).__name__)
             await asyncio.sleep(RETRY_S)

@@ -30,6 +30,9 @@ class Unreachable(Exception):
 class Busy(Exception):
     """Nobody writes to the log now, or too many wait for it: nothing was done, come back later."""
 
+    def __str__(self) -> str:
+        return "nobody writes to the log now, or too many wait for it"
+
 
 class Log(Protocol):
     async def append(self, block: Sealed) -> None: ...

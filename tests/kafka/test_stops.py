@@ -18,6 +18,15 @@ LINE = (
 )
 
 
+def test_a_ledger_that_no_broker_takes_leaves_nothing_behind(tmp_path: Path) -> None:
+    begun = gridledger("init", str(tmp_path / "ledger"), "--kafka", "127.0.0.1:9")
+
+    assert begun.returncode == 3
+    assert begun.stderr.startswith("gridledger: no answer from Kafka at 127.0.0.1:9: ")
+    assert len(begun.stderr.splitlines()) == 1
+    assert not (tmp_path / "ledger").exists()
+
+
 def test_settings_that_could_lose_the_ledger_stop_a_server_and_mended_it_goes_on(tmp_path: Path, database: str, kafka: str) -> None:
     directory = tmp_path / "ledger"
     begun = gridledger("init", str(directory), "--policy", "demo", "--database-url", database, "--kafka", kafka, "--json")

@@ -52,7 +52,8 @@ def test_a_ledger_outlives_its_server_and_a_view_is_rebuilt_while_it_serves(tmp_
     directory = tmp_path / "ledger"
     assert gridledger("init", str(directory), "--policy", "demo").returncode == 0
     with serving(directory) as url:
-        first = head(url)
+        first, address = head(url), url
+        told = [json.loads(line) for line in (tmp_path / "serve.log").read_text().splitlines()]
         rebuilt = gridledger("projection", "rebuild", "balances", "--directory", str(directory), "--json")
         unknown = gridledger("projection", "rebuild", "nothing", "--directory", str(directory))
         again = gridledger("init", str(directory))
@@ -60,6 +61,7 @@ def test_a_ledger_outlives_its_server_and_a_view_is_rebuilt_while_it_serves(tmp_
     with serving(directory) as url:
         second = head(url)
 
+    assert {each["address"] for each in told if each["event"] == "serving"} == {address}, told
     assert rebuilt.returncode == 0, rebuilt.stderr
     assert json.loads(rebuilt.stdout)["projection"] == "balances"
     assert (unknown.returncode, len(unknown.stderr.splitlines())) == (3, 1)
