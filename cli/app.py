@@ -5,6 +5,7 @@ no answer; 4 a server stopped, because nobody may go on like this; 130 interrupt
 """
 
 import json
+import logging
 import re
 import sys
 from collections.abc import Callable
@@ -86,6 +87,8 @@ def create(root: Root) -> Callable[[], None]:
         part.add(app, root)
 
     def run() -> None:
+        if logging.lastResort:  # what speaks where nobody set up logs: in all commands but those that serve
+            logging.lastResort.setFormatter(logging.Formatter("gridledger: %(message)s"))
         try:
             if status := app(prog_name="gridledger", standalone_mode=False):
                 raise SystemExit(status)

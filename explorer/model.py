@@ -1,10 +1,15 @@
 """What every page is: a model, made of views and an address, then written down by its template or, as it is, as JSON."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from domain.value import Value
 from projections.row import Row
+
+
+class Table(NamedTuple):
+    kind: type[Row]
+    rows: Sequence[Row]
 
 
 class Model(Value):
@@ -22,9 +27,9 @@ class Model(Value):
         return ""
 
     @property
-    def records(self) -> Sequence[Row]:
-        """What the page's CSV holds; nothing: it has none."""
-        return ()
+    def records(self) -> Table | None:
+        """What the page's CSV holds; None: it has none."""
+        return None
 
 
 class Frame(Value):

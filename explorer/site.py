@@ -24,7 +24,7 @@ from domain.log.block import Broken
 from explorer import assets, look, story, words
 from explorer.drawing import pictures
 from explorer.look import Later, Look, Missing, Unread, Wrong
-from explorer.model import Frame, Model
+from explorer.model import Frame, Model, Table
 from explorer.pages import overview
 from explorer.pages.money import accounts, explain, market, payouts
 from explorer.pages.record import audits, events, search, trail
@@ -135,7 +135,7 @@ class Site:
             if form == "json":
                 return conditional(request, as_json(model, looking))
             if form == "csv" and model.records:
-                return conditional(request, as_csv(model, looking))
+                return conditional(request, as_csv(model.records, looking))
             if form == "csv":
                 return await self._fault(request, Missing("a table on this page"))
             if isinstance(model, search.Search) and len(model.found) == 1:
@@ -318,14 +318,12 @@ def as_json(model: Model, looking: Look) -> Response:
     return Response(content, 200, standing(looking), "application/json")
 
 
-def as_csv(model: Model, looking: Look) -> Response:
-    """The rows that the page shows, amounts in minor units."""
-    rows = model.records
+def as_csv(table: Table, looking: Look) -> Response:
+    """The rows that the page shows, amounts in minor units; of none the names of their columns."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    names = [field.encode_name for field in structs.fields(type(rows[0]))]
-    writer.writerow(names)
-    writer.writerows([cell(row, name) for name in shape(type(row)).names] for row in rows)
+    writer.writerow([field.encode_name for field in structs.fields(table.kind)])
+    writer.writerows([cell(row, name) for name in shape(table.kind).names] for row in table.rows)
     headers = standing(looking) | {"Content-Disposition": 'attachment; filename="page.csv"'}
     return Response(text.getvalue(), 200, headers, "text/csv")
 

@@ -285,8 +285,12 @@ async def test_a_table_is_a_file_of_the_same_rows() -> None:
     explorer = await opened(lived())
     rows = (await explorer.text("/events.csv")).splitlines()
 
+    none = await explorer.text("/jobs.csv?status=paused")
+
     assert rows[0].startswith("position,at_us,type,stream")
     assert len(rows) == 51
+    assert none == (await explorer.text("/jobs.csv")).splitlines(keepends=True)[0], "what is filtered by, and is not there, has columns"
+    assert (await explorer.get("/search.csv?q=job")).status_code == 404, "a page without a table"
 
 
 def test_a_chart_of_much_is_a_chart_of_few_bars() -> None:

@@ -9,7 +9,7 @@ from domain.policy import DAY
 from domain.value import Value
 from explorer.drawing import charts
 from explorer.look import Look, encode
-from explorer.model import Model
+from explorer.model import Model, Table
 from explorer.pages.money import explain
 from explorer.pages.money.explain import Node
 from projections.explorer.accounts import Account, Role, Stake
@@ -46,8 +46,8 @@ class Accounts(Model):
         return "Accounts"
 
     @property
-    def records(self) -> Sequence[Account]:
-        return self.rows
+    def records(self) -> Table:
+        return Table(Account, self.rows)
 
 
 async def accounts(look: Look) -> Accounts:
@@ -132,8 +132,8 @@ class Page(Model):
         return self.account.account
 
     @property
-    def records(self) -> Sequence[StatementLine]:
-        return self.rows
+    def records(self) -> Table:
+        return Table(StatementLine, self.rows)
 
 
 async def account(look: Look) -> Page:

@@ -17,7 +17,7 @@ from domain.treasury import batch, deposit, earnings, payout, stake
 from domain.value import Value
 from domain.work import job, task
 from explorer.look import Look, Unread
-from explorer.model import Model
+from explorer.model import Model, Table
 from explorer.words import clock, count
 from projections.explorer.audits import Audit
 from projections.explorer.events import Line
@@ -61,8 +61,8 @@ class Page(Model):
         return None
 
     @property
-    def records(self) -> Sequence[JournalLine]:
-        return self.rows
+    def records(self) -> Table:
+        return Table(JournalLine, self.rows)
 
 
 async def model(look: Look) -> Page:

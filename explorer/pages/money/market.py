@@ -11,7 +11,7 @@ from explorer.drawing import charts
 from explorer.drawing.plots import HEIGHT, Line, Plot
 from explorer.idle import JOBS_MAX
 from explorer.look import Look, encode
-from explorer.model import Model
+from explorer.model import Model, Table
 from projections.explorer import market
 from projections.explorer.house import Engine
 from projections.explorer.market import SLOT_US, Quarter, Quotation
@@ -87,8 +87,8 @@ class Market(Model):
         return "Market"
 
     @property
-    def records(self) -> Sequence[Attempt]:
-        return self.awards
+    def records(self) -> Table:
+        return Table(Attempt, self.awards)
 
 
 async def model(look: Look) -> Market:

@@ -8,7 +8,7 @@ from domain.ids import position as position_of
 from domain.treasury.batch import Finalised, Mined
 from domain.value import Value
 from explorer.look import Look, Missing, encode
-from explorer.model import Model
+from explorer.model import Model, Table
 from explorer.pages.money import explain
 from explorer.pages.money.explain import Node
 from explorer.words import count
@@ -49,8 +49,8 @@ class Payouts(Model):
         return "Payouts"
 
     @property
-    def records(self) -> Sequence[Payout]:
-        return self.rows
+    def records(self) -> Table:
+        return Table(Payout, self.rows)
 
 
 STAGES = (
@@ -124,8 +124,8 @@ class Page(Model):
         return self.id
 
     @property
-    def records(self) -> Sequence[Payout]:
-        return self.rows
+    def records(self) -> Table:
+        return Table(Payout, self.rows)
 
 
 async def payout(look: Look) -> Page:

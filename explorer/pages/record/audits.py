@@ -9,7 +9,7 @@ from domain.value import Value
 from domain.work.tiles import Box
 from explorer.drawing import wall
 from explorer.look import Look, encode
-from explorer.model import Model
+from explorer.model import Model, Table
 from projections.explorer.audits import Audit, Round, Verdict
 from projections.explorer.events import Line
 from projections.explorer.house import Beacon
@@ -34,8 +34,8 @@ class Audits(Model):
         return "Audits"
 
     @property
-    def records(self) -> Sequence[Audit]:
-        return self.rows
+    def records(self) -> Table:
+        return Table(Audit, self.rows)
 
 
 async def audits(look: Look) -> Audits:
@@ -105,8 +105,8 @@ class Page(Model):
         return self.audit.audit
 
     @property
-    def records(self) -> Sequence[Verdict]:
-        return self.verdicts
+    def records(self) -> Table:
+        return Table(Verdict, self.verdicts)
 
 
 async def audit(look: Look) -> Page:

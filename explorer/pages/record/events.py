@@ -9,7 +9,7 @@ from domain.accounts import Line as Posting
 from domain.log import wire
 from domain.log.merkle import leaf_hash
 from explorer.look import POSITION, Look, encode
-from explorer.model import Model
+from explorer.model import Model, Table
 from projections.explorer.events import Line
 
 FILTERS = ("stream", "type", "by", "cmd")
@@ -32,8 +32,8 @@ class Events(Model):
         return self.asked.get("stream", "")
 
     @property
-    def records(self) -> Sequence[Line]:
-        return self.rows
+    def records(self) -> Table:
+        return Table(Line, self.rows)
 
 
 async def events(look: Look) -> Events:

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from domain.value import Value
 from explorer.look import Look, encode
-from explorer.model import Model
+from explorer.model import Model, Table
 from explorer.words import count
 from projections.explorer.house import Beacon, Checkpoint, Election, Override, Reconciliation
 from projections.finance.balances import TrialLine
@@ -53,8 +53,8 @@ class Trail(Model):
         return "Audit trail"
 
     @property
-    def records(self) -> Sequence[Checkpoint]:
-        return self.rows
+    def records(self) -> Table:
+        return Table(Checkpoint, self.rows)
 
 
 async def model(look: Look) -> Trail:

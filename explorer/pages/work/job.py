@@ -12,7 +12,7 @@ from domain.value import Value
 from explorer import states
 from explorer.drawing import charts, costs, lanes, wall
 from explorer.look import Look, Wrong, encode
-from explorer.model import Model
+from explorer.model import Model, Table
 from explorer.pages.work import bids
 from explorer.words import count, listed, seconds
 from projections.explorer.audits import Audit, Round
@@ -123,8 +123,8 @@ class Page(Model):
         return self.job.job
 
     @property
-    def records(self) -> Sequence[Attempt]:
-        return self.rows
+    def records(self) -> Table:
+        return Table(Attempt, self.rows)
 
     @property
     def about(self) -> str:

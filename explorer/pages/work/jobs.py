@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from explorer.look import Look, encode
-from explorer.model import Model
+from explorer.model import Model, Table
 from projections.explorer.jobs import Job
 from projections.explorer.overview import NETWORK, Overview
 
@@ -24,8 +24,8 @@ class Jobs(Model):
         return "Jobs"
 
     @property
-    def records(self) -> Sequence[Job]:
-        return self.rows
+    def records(self) -> Table:
+        return Table(Job, self.rows)
 
 
 async def model(look: Look) -> Jobs:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from explorer.drawing import tiles
 from explorer.look import Look, encode
-from explorer.model import Model
+from explorer.model import Model, Table
 from projections.network import map as network_map
 from projections.network.map import Machine, Place
 
@@ -33,8 +33,8 @@ class Map(Model):
         return "Map"
 
     @property
-    def records(self) -> Sequence[Place]:
-        return self.places
+    def records(self) -> Table:
+        return Table(Place, self.places)
 
 
 async def model(look: Look) -> Map:

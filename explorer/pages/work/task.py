@@ -8,7 +8,7 @@ from domain.proof import proof
 from explorer import states
 from explorer.drawing import lanes, wall
 from explorer.look import Look
-from explorer.model import Model
+from explorer.model import Model, Table
 from explorer.pages.work.job import Piece, looked_at, piece, standing
 from projections.explorer.audits import Audit
 from projections.explorer.events import Line
@@ -41,8 +41,8 @@ class Page(Model):
         return self.piece.task.task
 
     @property
-    def records(self) -> Sequence[Attempt]:
-        return self.attempts
+    def records(self) -> Table:
+        return Table(Attempt, self.attempts)
 
 
 async def model(look: Look) -> Page:

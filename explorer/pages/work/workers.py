@@ -9,7 +9,7 @@ from explorer import idle, states
 from explorer.drawing import attendance, charts, lanes
 from explorer.drawing.plots import Plot
 from explorer.look import Look, encode
-from explorer.model import Model
+from explorer.model import Model, Table
 from projections.explorer.audits import Audit, Verdict
 from projections.explorer.overview import NETWORK, Overview
 from projections.explorer.tasks import Attempt
@@ -32,8 +32,8 @@ class Workers(Model):
         return "Workers"
 
     @property
-    def records(self) -> Sequence[Worker]:
-        return self.rows
+    def records(self) -> Table:
+        return Table(Worker, self.rows)
 
 
 async def workers(look: Look) -> Workers:
@@ -76,8 +76,8 @@ class Page(Model):
         return self.worker.worker
 
     @property
-    def records(self) -> Sequence[Attempt]:
-        return self.rows
+    def records(self) -> Table:
+        return Table(Attempt, self.rows)
 
 
 async def worker(look: Look) -> Page:
