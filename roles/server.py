@@ -9,6 +9,7 @@
 """
 
 import asyncio
+import logging
 import os
 import secrets
 import signal
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 STOP_S_MAX = 25.0
 SEATS = 4
 """Processes of one role and directory, on a database that is not its own."""
+logger = logging.getLogger("gridledger.server")
+"""A name below the program's own, so that also what is no warning is heard."""
 ROLES = ("all", "leader", "api", "projector", "daemons")
 
 
@@ -59,8 +62,6 @@ def serve(path: Path, host: str, port: int, advertise: str = "", role: str = "al
 
 
 async def _serve(home: "Home", url: str, listener: socket.socket, advertise: str, file: Path, role: str) -> None:
-    import structlog
-
     from adapters import process
     from adapters.files import whole
     from adapters.server import http
@@ -75,7 +76,7 @@ async def _serve(home: "Home", url: str, listener: socket.socket, advertise: str
                 for each in (signal.SIGINT, signal.SIGTERM):
                     loop.add_signal_handler(each, group.stopping.set)
                 whole.write(file, f"http://{host}:{port}\n")
-                structlog.get_logger().info("serving", role=role, address=f"http://{host}:{port}")
+                logger.info("%s serves at http://%s:%d", role, host, port)
                 serving = asyncio.create_task(http.serve(app, listener, closing))
                 await asyncio.wait([serving, asyncio.create_task(group.stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
                 process.end_within(STOP_S_MAX)

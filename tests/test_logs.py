@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from adapters import logs
-from adapters.trouble import Trouble
+from adapters.log.trouble import Trouble
 
 
 class Lines:

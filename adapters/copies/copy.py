@@ -9,7 +9,7 @@ from contextlib import aclosing, suppress
 
 from msgspec import Struct
 
-from adapters.trouble import Trouble
+from adapters.log.trouble import Trouble
 from domain.house import ledger
 from domain.log import log as logs
 from domain.log import wire

@@ -23,7 +23,7 @@ from confluent_kafka import KafkaException, Message
 
 from adapters.kafka import clients
 from adapters.kafka.topic import KafkaTopic, told
-from adapters.trouble import Trouble
+from adapters.log.trouble import Trouble
 from domain.ids import LogId
 from domain.log.block import BLOCK_BYTES_MAX, Diverged, Header, Sealed, Void, judge, read_header
 from domain.log.log import Lost, OutcomeUnknown, Records, Unreachable

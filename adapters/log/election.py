@@ -14,8 +14,8 @@ from typing import Self
 
 from psycopg import AsyncConnection, Error
 
+from adapters.log.trouble import Trouble
 from adapters.succession import RETRY_S
-from adapters.trouble import Trouble
 from domain.value import Value
 
 LEASE_S, RENEW_S, POLL_S = 6.0, 2.0, 0.5

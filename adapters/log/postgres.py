@@ -16,7 +16,7 @@ from typing import Self
 from psycopg import AsyncConnection, Error, OperationalError
 from psycopg.errors import CheckViolation, ForeignKeyViolation, UniqueViolation
 
-from adapters.trouble import Trouble
+from adapters.log.trouble import Trouble
 from domain.log.block import Sealed
 from domain.log.log import Lost, OutcomeUnknown, Records, Unreachable
 

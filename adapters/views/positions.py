@@ -5,7 +5,7 @@ import logging
 
 from psycopg import AsyncConnection, OperationalError
 
-from adapters.trouble import Trouble
+from adapters.log.trouble import Trouble
 
 ALL = b"SELECT name, version, size FROM projection WHERE live"
 POLL_S, RETRY_S = 0.25, 0.5

@@ -61,7 +61,7 @@ def test_a_ledger_outlives_its_server_and_a_view_is_rebuilt_while_it_serves(tmp_
     with serving(directory) as url:
         second = head(url)
 
-    assert {each["address"] for each in told if each["event"] == "serving"} == {address}, told
+    assert f"all serves at {address}" in [each["event"] for each in told]
     assert rebuilt.returncode == 0, rebuilt.stderr
     assert json.loads(rebuilt.stdout)["projection"] == "balances"
     assert (unknown.returncode, len(unknown.stderr.splitlines())) == (3, 1)
