@@ -87,6 +87,7 @@ async def test_the_answers_are_those_of_a_scripted_life_today() -> None:
     assert answers.text(await answers.answers()) == answers.FILE.read_text(), "python -m tests.answers"
 
 
+@pytest.mark.system
 async def test_every_example_is_what_its_schema_says() -> None:
     async with running(people()) as house:
         found = await document(house)

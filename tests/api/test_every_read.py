@@ -198,6 +198,7 @@ WRONG = "%01"
 """What no parameter takes."""
 
 
+@pytest.mark.system
 async def test_nothing_that_the_log_has_and_a_view_has_not_yet_is_404(monkeypatch: pytest.MonkeyPatch) -> None:
     async with walked() as (house, head, known):
         nobody = asyncio.Event()

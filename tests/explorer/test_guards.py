@@ -29,6 +29,7 @@ async def test_every_answer_is_guarded_whatever_was_asked() -> None:
     assert [str(each.url) for each in found if not guarded(dict(each.headers))] == []
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("path", ["/jobs", "/jobs.json", "/v1/jobs"])
 async def test_a_fault_of_ours_says_nothing_of_itself(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async def breaks(*_: object, **__: object) -> None:

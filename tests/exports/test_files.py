@@ -64,6 +64,7 @@ async def test_parquet_has_the_rows_of_the_csv_with_exact_amounts_and_times() ->
     assert said["head"] == {"log": "a" * 32, "size": LINES // 2, "root": "0" * 64}
 
 
+@pytest.mark.system
 async def test_a_workbook_has_the_rows_of_the_csv_and_its_end_on_a_sheet_of_its_own() -> None:
     rows, digest = await rows_of_csv()
     it = book(await made("xlsx"))
@@ -96,6 +97,7 @@ def test_an_amount_is_a_number_only_if_a_spreadsheet_keeps_all_its_digits(amount
     assert not expected or Decimal(repr(float(amount))) == Decimal(amount)
 
 
+@pytest.mark.system
 async def test_more_rows_than_a_sheet_takes_go_on_with_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sheets, "ROWS_MAX", 2_222)
     it = book(await made("xlsx"))

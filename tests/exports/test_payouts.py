@@ -76,6 +76,7 @@ async def test_at_each_position_it_has_what_the_ledger_then_owed(it: Network) ->
     assert {"requested", "signed", "mined"} <= seen
 
 
+@pytest.mark.system
 @LIVES
 async def test_it_is_the_same_whatever_came_later(it: Network) -> None:
     whole_view, size = await folded(it.records), 0
