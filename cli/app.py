@@ -88,7 +88,7 @@ def create(root: Root) -> Callable[[], None]:
 
     def run() -> None:
         if logging.lastResort:  # what speaks where nobody set up logs: in all commands but those that serve
-            logging.lastResort.setFormatter(logging.Formatter("gridledger: %(message)s"))
+            logging.lastResort.setFormatter(logging.Formatter("warning: %(message)s"))
         try:
             if status := app(prog_name="gridledger", standalone_mode=False):
                 raise SystemExit(status)
