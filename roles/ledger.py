@@ -93,7 +93,7 @@ def init(path: Path, policy: str, database_url: str, rpc_url: str, treasury: str
     from domain.policy import POLICIES
 
     home, existed = Home(path), path.is_dir()
-    before = set(path.iterdir()) if existed else set[Path]()
+    ours = [each for each in (home.file, home.postgres, home.postgres.with_suffix(".lock")) if not each.exists()]
     if home.file.exists():
         raise Unstartable(f"{path} holds a ledger already")
     if policy not in POLICIES:
@@ -108,7 +108,7 @@ def init(path: Path, policy: str, database_url: str, rpc_url: str, treasury: str
             return asyncio.run(begin(home, url, policy, contracts))
     except BaseException:
         if not home.settings().log:  # nothing accepts a directory whose ledger never began
-            for made in set(path.iterdir()) - before - {path / "keys"}:  # whose first block may lie in a log for all that
+            for made in ours:  # not the keys: their first block may lie in a log for all that
                 remove(made)
             if not (existed or any(path.iterdir())):
                 path.rmdir()

@@ -284,7 +284,6 @@ async def test_the_search_goes_to_whatever_it_is_given() -> None:
 async def test_a_table_is_a_file_of_the_same_rows() -> None:
     explorer = await opened(lived())
     rows = (await explorer.text("/events.csv")).splitlines()
-
     none = await explorer.text("/jobs.csv?status=paused")
 
     assert rows[0].startswith("position,at_us,type,stream")

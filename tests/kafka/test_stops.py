@@ -20,11 +20,16 @@ LINE = (
 
 def test_a_ledger_that_no_broker_takes_leaves_nothing_behind(tmp_path: Path) -> None:
     begun = gridledger("init", str(tmp_path / "ledger"), "--kafka", "127.0.0.1:9")
+    (tmp_path / "another").mkdir()
+    (tmp_path / "another" / "letter").touch()
+    again = gridledger("init", str(tmp_path / "another"), "--kafka", "127.0.0.1:9")
 
     assert begun.returncode == 3
     assert begun.stderr.startswith("gridledger: no answer from Kafka at 127.0.0.1:9: ")
     assert len(begun.stderr.splitlines()) == 1
     assert not (tmp_path / "ledger").exists()
+    assert again.returncode == 3
+    assert [each.name for each in (tmp_path / "another").iterdir()] == ["letter"]
 
 
 def test_settings_that_could_lose_the_ledger_stop_a_server_and_mended_it_goes_on(tmp_path: Path, database: str, kafka: str) -> None:
@@ -45,6 +50,7 @@ def test_settings_that_could_lose_the_ledger_stop_a_server_and_mended_it_goes_on
     with serving(directory) as url:
         wait_for(lambda: int(head(url)["size"]) > size)  # an election, and all that was there
 
+    assert begun.stderr == f"warning: the topic {topic} has one copy: the loss of a disk loses the ledger\n"
     assert server.returncode == STOPPED
     assert LINE.format(topic) in said.splitlines()[-1]
     assert LINE.format(topic) in line
