@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.explorer.served import SHOWN_MS_MAX, Served, whole
+from tests.explorer.served import SHOWN_MS_MAX, Served, places, whole
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
@@ -25,7 +25,21 @@ WATCH = """() => {
   const note = () => { tops.push(row?.isConnected ? row.getBoundingClientRect().top : null); requestAnimationFrame(note) }
   note()
 }"""
+FROM_THE_START = WATCH.replace("'layout-shift' }", "'layout-shift', buffered: true }")
 FOLLOWS = "() => follow.source?.readyState === EventSource.OPEN"
+FAR = {"offline": False, "latency": 50, "downloadThroughput": 20_000, "uploadThroughput": 20_000}
+"""A connection of so many bytes a second: every page comes in pieces."""
+SHOWN_AND_WHOLE = """() => {
+  const [first] = performance.getEntriesByName('first-paint')
+  return first && [first.startTime, performance.getEntriesByType('navigation')[0].responseEnd]
+}"""
+STRIP = """words => {
+  const said = document.querySelector('.fresh .t')
+  said.textContent = words
+  said.parentNode.querySelector('.live').lastChild.textContent = words.split(' ')[0]
+  return [document.querySelector('.fresh').clientHeight, document.documentElement.scrollWidth <= innerWidth]
+}"""
+SAID = ("Live", "Quiet since 08:00:14.496; the log is healthy", "Behind by 1,234 events, 22.2 s, and catching up")
 STILL, ROWS = ("/", "/workers", "/market", "/trail"), ("/events", "/jobs")
 
 
@@ -72,6 +86,36 @@ def test_where_no_row_arrives_nothing_moves(explorer: Served, opens: Opens) -> N
     grows(explorer, *(pages[path] for path in STILL))
 
     assert {path: page.evaluate("shifts") for path, page in pages.items() if total(page) > SHIFT_MAX} == {}
+
+
+def test_a_page_is_shown_when_it_is_whole_and_nothing_jumps_while_it_comes(explorer: Served, chromium: Browser) -> None:
+    page = chromium.new_page(base_url=explorer.url)
+    page.add_init_script(f"({FROM_THE_START})()")
+    page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", FAR)
+    early, shifts = list[str](), dict[str, list[object]]()
+    for path in places():
+        page.goto(path)
+        page.wait_for_function(SHOWN_AND_WHOLE)
+        shown, whole = page.evaluate(SHOWN_AND_WHOLE)
+        if shown < whole:
+            early.append(path)
+        if total(page) > SHIFT_MAX:
+            shifts[path] = page.evaluate("shifts")
+    page.close()
+
+    assert (early, shifts) == ([], {})
+
+
+@pytest.mark.parametrize("width", [1280, 1000, 768, 390])
+def test_the_strip_is_as_high_whatever_it_says_and_fits(explorer: Served, chromium: Browser, width: int) -> None:
+    page = chromium.new_page(base_url=explorer.url, viewport={"width": width, "height": 800})
+    page.goto("/events")
+    page.wait_for_function(FOLLOWS)
+    page.evaluate("follow.source.close()")
+    strips = [page.evaluate(STRIP, words) for words in SAID]
+    page.close()
+
+    assert strips == [[strips[0][0], True]] * len(SAID)
 
 
 def total(page: Page) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, Route
 
+from explorer.look import LIMIT
 from tests.explorer.served import SHOWN_MS_MAX, Served
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
@@ -118,14 +119,19 @@ def test_what_could_not_be_fetched_is_fetched_later_and_until_then_the_page_stay
         else:
             route.abort()
 
-    rows = events.evaluate(ROWS)
+    def refused(times: int) -> bool:
+        for _ in range(200):
+            if len(asked) >= times:
+                return True
+            events.wait_for_timeout(100)
+        return False
+
     events.route("**/events", refuse)
     explorer.submit()
-    for _ in range(200):
-        events.wait_for_timeout(100)
-        if len(asked) > 1:
-            break
-    assert len(asked) > 1
+    assert refused(1)
+    rows = events.evaluate(ROWS)
+    assert len(rows) == LIMIT
+    assert refused(2)
     assert events.evaluate(ROWS) == rows
     head = events.evaluate("() => { follow.source.close(); return heard.at(-1) }")
     events.unroute("**/events")
@@ -157,8 +163,9 @@ def test_a_page_that_was_fetched_before_the_views_had_the_event_is_fetched_again
 
 
 def test_rows_that_are_paused_stay_and_are_counted_until_they_may_come(explorer: Served, events: Page) -> None:
-    rows = events.evaluate(ROWS)
     events.click("[data-pause]")
+    events.wait_for_function("() => !follow.timer && !follow.fetching")
+    rows = events.evaluate(ROWS)
     assert events.get_attribute("[data-pause]", "aria-pressed") == "true"
     explorer.submit()
     events.wait_for_selector("[data-pause]:has-text('new')")
