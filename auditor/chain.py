@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol, Self, TypeVar, get_args
 
 import httpx2
-from eth_utils.crypto import keccak
 
 from auditor.checks.batches import text
+from auditor.checks.signatures import keccak
 from auditor.facts import Balance, Block, ChainLog, Facts, Gas, Kind
 
 TIMEOUT_S = 20.0

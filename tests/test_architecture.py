@@ -25,7 +25,7 @@ ROOMS = {
     "projections": {"domain", "msgspec"},
     "adapters": {"domain", "projections", "msgspec"},
     "worker_runtime": {"domain", "msgspec", "structlog"},
-    "auditor": {"domain", "projections", "msgspec", "eth_account", "eth_utils", "coincurve", "httpx2"},
+    "auditor": {"domain", "projections", "msgspec", "coincurve", "Crypto", "httpx2"},
     "exports": {"domain", "projections", "msgspec"},
     "api": {"domain", "projections", "exports", "fastapi", "pydantic", "msgspec", "structlog"},
     "explorer": {"domain", "projections", "jinja2", "markupsafe", "starlette", "msgspec"},
@@ -48,7 +48,7 @@ ALSO = {
     "api.graphql": {"strawberry", "graphql"},
     "api.sockets": {"socketio", "starlette"},
     "api.traffic": {"limits", "starlette"},
-    "api.auth": {"coincurve", "eth_account"},
+    "api.auth": {"coincurve"},
 }
 """Sub-package or module -> what it and all below it may import on top of its room's allowance."""
 

@@ -6,14 +6,14 @@ A transaction of type 2 is 0x02 ‖ RLP of twelve fields (EIP-1559); a batch cal
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from eth_account import Account
-from eth_utils.crypto import keccak
-
+from auditor.checks.signatures import keccak, recover
 from auditor.report import Findings
 from domain.treasury import batch
 from domain.world import World
 
 Rlp = bytes | list["Rlp"]
+NUMBERS, SIGNED = (0, 1, 2, 3, 4, 6, 9, 10, 11), 9
+"""The fields that are numbers; how many of them are signed."""
 PAY = keccak(b"pay(bytes32[],address[],uint256[])")[:4]
 
 
@@ -78,12 +78,15 @@ def read(raw_tx: str) -> Bytes:
     if raw[:1] != b"\x02":
         raise ValueError("not a transaction of type 2")
     fields, end = rlp(raw, 1)
-    if end != len(raw) or not isinstance(fields, list) or len(fields) != 12:
-        raise ValueError("not twelve fields and nothing else")
-    chain_id, nonce, to, value, data = (_bytes(fields[n]) for n in (0, 1, 5, 6, 7))
-    sender = Account.recover_transaction(raw).lower()
-    items = calls(data)
-    return Bytes("0x" + keccak(raw).hex(), sender, _int(chain_id), _int(nonce), "0x" + to.hex(), _int(value), items)
+    if end != len(raw) or not isinstance(fields, list) or len(fields) != 12 or encode(fields) != raw[1:]:
+        raise ValueError("not twelve fields and nothing else, in their one form")
+    chain_id, nonce, _, _, _, value, parity, r, s = (_number(fields[n]) for n in NUMBERS)
+    if fields[8] != [] or parity > 1 or max(r, s) >> 256:
+        raise ValueError("an access list, or no signature")
+    signature = r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([27 + parity])
+    sender = recover(keccak(raw[:1] + encode(fields[:SIGNED])), signature.hex())
+    items = calls(_bytes(fields[7]))
+    return Bytes("0x" + keccak(raw).hex(), sender, chain_id, nonce, "0x" + _bytes(fields[5]).hex(), value, items)
 
 
 def calls(data: bytes) -> tuple[Paid, ...]:
@@ -129,6 +132,26 @@ def rlp(raw: bytes, at: int) -> tuple[Rlp, int]:
         item, start = rlp(raw, start)
         items.append(item)
     return items, end
+
+
+def encode(item: Rlp) -> bytes:
+    """The one form of an item: what reads as one may be written in more ways, which no chain takes."""
+    body = b"".join(map(encode, item)) if isinstance(item, list) else item
+    if body is item and len(body) == 1 and body[0] < 0x80:
+        return body
+    first, size = 0xC0 if isinstance(item, list) else 0x80, len(body)
+    if size <= 55:
+        return bytes([first + size]) + body
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes([first + 55 + len(length)]) + length + body
+
+
+def _number(field: Rlp) -> int:
+    """Big-endian, with no zeros before it."""
+    digits = _bytes(field)
+    if digits[:1] == b"\0":
+        raise ValueError("a number with zeros before it")
+    return _int(digits)
 
 
 def _bytes(field: Rlp) -> bytes:

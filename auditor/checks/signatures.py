@@ -1,13 +1,14 @@
 """Signatures: who signed what an event claims, recovered from the event alone, against the keys of the account at that position.
 
 The digest is computed here from EIP-712 itself (https://eips.ethereum.org/EIPS/eip-712), for the one shape that claims have: strings and
-integers, and a domain of name, version, chain and salt. The tests hold it equal to eth-account's.
+integers, and a domain of name, version, chain and salt. The tests hold it equal to eth-account's, which takes longer to import than most
+logs to verify.
 """
 
 from functools import cache, lru_cache
 
 import coincurve
-from eth_utils.crypto import keccak
+from Crypto.Hash import keccak as _keccak
 
 from auditor.report import Findings
 from auditor.state import State
@@ -90,6 +91,11 @@ def _last(event: Event, world: World) -> int:
 
 def _is_approval(event: Event) -> bool:
     return hasattr(event, "approval") or isinstance(event, account.Changed)
+
+
+def keccak(data: bytes) -> bytes:
+    """Keccak-256 as Ethereum uses it, which is not SHA3-256."""
+    return _keccak.new(digest_bits=256, data=data).digest()
 
 
 @lru_cache(REMEMBERED)

@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 import pytest
+import rlp
+from eth_account import Account
 from eth_account.messages import _hash_eip191_message, encode_typed_data
 
 from adapters.evm import transaction
@@ -281,6 +283,47 @@ def test_we_read_signed_bytes_as_those_who_write_them() -> None:
         theirs.nonce,
         theirs.treasury,
     )
+
+
+def signed_batch() -> str:
+    return next(it.event.raw_tx for it in forging.life().events if isinstance(it.event, batch.Signed))
+
+
+def test_who_signed_is_whom_eth_account_finds() -> None:
+    raw = signed_batch()
+
+    assert batches.read(raw).sender == Account.recover_transaction(raw).lower()
+
+
+def rewritten(change: Callable[[list[Any]], Any]) -> str:
+    """The batch's bytes after a change of their fields, written again as bytes are to be written."""
+    fields = rlp.decode(bytes.fromhex(signed_batch()[4:]))
+    change(fields)
+    return f"0x02{rlp.encode(fields).hex()}"
+
+
+def loosely(raw: str) -> str:
+    """The same fields, a number in a form that no chain takes: a small byte with a length before it."""
+    fields = rlp.decode(bytes.fromhex(raw[4:]))
+    items = [rlp.encode(field) for field in fields]
+    items[6] = b"\x81\0"
+    body = b"".join(items)
+    return "0x02" + (b"\xf9" + len(body).to_bytes(2, "big") + body).hex()
+
+
+def test_bytes_of_another_form_or_with_more_in_them_are_no_batch() -> None:
+    assert batches.read(rewritten(lambda _: None)) == batches.read(signed_batch())
+    for raw in (
+        rewritten(lambda fields: fields.__setitem__(1, b"\0" + fields[1])),
+        rewritten(lambda fields: fields.__setitem__(8, [[bytes(20), []]])),
+        rewritten(lambda fields: fields.__setitem__(9, b"\x02")),
+        rewritten(lambda fields: fields.__setitem__(10, b"\1" + bytes(32))),
+        rewritten(lambda fields: fields.append(b"")),
+        loosely(signed_batch()),
+        signed_batch() + "00",
+    ):
+        with pytest.raises(ValueError, match=r"form|zeros|signature"):
+            batches.read(raw)
 
 
 @pytest.mark.parametrize("raw", ["", "0x", "0x02", "0x02c0", "0x01c0", "0x02ff", "0x02f8", "0x02" + "f8" * 40, "nothing"])
