@@ -32,8 +32,8 @@ from domain.value import Value
 FRAUDS: tuple[Fraud, ...] = (*amounts.FRAUDS, *judgements.FRAUDS, *order.FRAUDS, *hidden.FRAUDS)
 TRIES_MAX = 30
 """Places that are looked for with one seed."""
-SLICE = 10
-"""Seeds of one fraud that a process does in one go."""
+SLICE = 100
+"""Seeds of one fraud that a process does in one go: some come to the same forgery, which is looked for once in each process."""
 MISSED_MAX = 3
 
 

@@ -127,6 +127,7 @@ const follow = {
   },
   async fetch () {
     this.timer = 0
+    if (this.held()) return this.tell()
     this.fetching = true
     this.next = performance.now() + GAP_MS
     const due = this.missed

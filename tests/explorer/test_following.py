@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route
 
 from explorer.look import LIMIT
-from tests.explorer.served import SHOWN_MS_MAX, Served
+from tests.explorer.served import SHOWN_MS_MAX, STILL, Served
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
@@ -164,7 +164,7 @@ def test_a_page_that_was_fetched_before_the_views_had_the_event_is_fetched_again
 
 def test_rows_that_are_paused_stay_and_are_counted_until_they_may_come(explorer: Served, events: Page) -> None:
     events.click("[data-pause]")
-    events.wait_for_function("() => !follow.timer && !follow.fetching")
+    events.wait_for_function(STILL)
     rows = events.evaluate(ROWS)
     assert events.get_attribute("[data-pause]", "aria-pressed") == "true"
     explorer.submit()
