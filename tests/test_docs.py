@@ -11,12 +11,12 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from cli.app import create
-from gridledger import main
 
 pytestmark = pytest.mark.checkout
 
@@ -76,7 +76,7 @@ def test_the_readme_shows_the_two_commands() -> None:
 
 def test_every_command_that_a_page_names_exists(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(logging, "lastResort", None)
-    program = create(sys.modules[main.__module__])
+    program = create(import_module("gridledger"))
 
     def helps(names: tuple[str, ...]) -> str:
         """What the program says of the names as a command; empty if it has none of the kind."""

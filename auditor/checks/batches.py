@@ -81,8 +81,10 @@ def read(raw_tx: str) -> Bytes:
     if end != len(raw) or not isinstance(fields, list) or len(fields) != 12 or encode(fields) != raw[1:]:
         raise ValueError("not twelve fields and nothing else, in their one form")
     chain_id, nonce, _, _, _, value, parity, r, s = (_number(fields[n]) for n in NUMBERS)
-    if fields[8] != [] or parity > 1 or max(r, s) >> 256:
-        raise ValueError("an access list, or no signature")
+    if fields[8] != []:
+        raise ValueError("an access list")
+    if parity > 1 or max(r, s) >> 256:
+        raise ValueError("no signature")
     signature = r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([27 + parity])
     sender = recover(keccak(raw[:1] + encode(fields[:SIGNED])), signature.hex())
     items = calls(_bytes(fields[7]))

@@ -27,9 +27,7 @@ from tests.explorer.fresh import once, scene_of
 
 SHOWN_MS_MAX = 40_000
 DONE_S_MAX = 20
-SETTLED_US = 3_000_000
-"""After so long the house has done what was due, and its ledger stands still until somebody does something."""
-STILL = "() => !follow.timer && !follow.fetching"
+HOLDS = "() => !follow.timer && !follow.fetching"
 """Of a page that is paused: nothing more comes."""
 T = TypeVar("T")
 
@@ -162,7 +160,6 @@ def whole() -> People:
     it.open(job)
     for _ in range(3):
         network.work(it, workers)
-    it.wait(SETTLED_US)
     return People(it, creator, workers)
 
 

@@ -29,7 +29,7 @@ FROM_THE_START = WATCH.replace("'layout-shift' }", "'layout-shift', buffered: tr
 FOLLOWS = "() => follow.source?.readyState === EventSource.OPEN"
 FAR = {"offline": False, "latency": 50, "downloadThroughput": 20_000, "uploadThroughput": 20_000}
 """A connection of so many bytes a second: every page comes in pieces."""
-SHOWN_AND_WHOLE = """() => {
+SHOWN_AND_CAME = """() => {
   const [first] = performance.getEntriesByName('first-paint')
   return first && [first.startTime, performance.getEntriesByType('navigation')[0].responseEnd]
 }"""
@@ -95,9 +95,9 @@ def test_a_page_is_shown_when_it_is_whole_and_nothing_jumps_while_it_comes(explo
     early, shifts = list[str](), dict[str, list[object]]()
     for path in places():
         page.goto(path)
-        page.wait_for_function(SHOWN_AND_WHOLE)
-        shown, whole = page.evaluate(SHOWN_AND_WHOLE)
-        if shown < whole:
+        page.wait_for_function(SHOWN_AND_CAME)
+        shown, came = page.evaluate(SHOWN_AND_CAME)
+        if shown < came:
             early.append(path)
         if total(page) > SHIFT_MAX:
             shifts[path] = page.evaluate("shifts")

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route
 
 from explorer.look import LIMIT
-from tests.explorer.served import SHOWN_MS_MAX, STILL, Served
+from tests.explorer.served import HOLDS, SHOWN_MS_MAX, Served
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
@@ -162,9 +162,23 @@ def test_a_page_that_was_fetched_before_the_views_had_the_event_is_fetched_again
     assert len(early) > EARLY
 
 
+def test_what_was_due_when_a_page_was_paused_is_fetched_when_it_goes_on(explorer: Served, events: Page) -> None:
+    asked = list[str]()
+    events.wait_for_function(HOLDS)
+    events.on("request", lambda request: asked.append(request.url) if request.url.endswith("/events") else None)
+    events.evaluate("() => { follow.next = performance.now() + 500; follow.due(); follow.pause(true) }")
+    assert events.evaluate("follow.timer") != 0
+    events.wait_for_function(HOLDS)
+    assert asked == []
+    events.evaluate("follow.pause(false)")
+    events.wait_for_function("() => follow.missed === 0")
+
+    assert asked != []
+
+
 def test_rows_that_are_paused_stay_and_are_counted_until_they_may_come(explorer: Served, events: Page) -> None:
     events.click("[data-pause]")
-    events.wait_for_function(STILL)
+    events.wait_for_function(HOLDS)
     rows = events.evaluate(ROWS)
     assert events.get_attribute("[data-pause]", "aria-pressed") == "true"
     explorer.submit()

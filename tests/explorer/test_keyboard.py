@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageChops
 from playwright.sync_api import Browser, Page
 
-from tests.explorer.served import STILL, Served, places
+from tests.explorer.served import HOLDS, Served, places
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
@@ -53,7 +53,7 @@ def test_every_page_is_walked_in_its_order_by_the_tabulator_and_nothing_is_for_t
     for path in [*(each for each in places() if each not in TWINS), "/events?type=batch.signed.v1"]:
         page.goto(path)
         page.evaluate("follow.pause(true)")
-        page.wait_for_function(STILL)
+        page.wait_for_function(HOLDS)
         for _ in range(page.evaluate(STOPS) + 2):
             page.keyboard.press("Tab")
         wrong += [f"{path}: {each}" for each in page.evaluate(WALK)]
